@@ -8,7 +8,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from hf_contrastive.data.files import read_rows
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import load_encoder
 from hf_contrastive.training import ContrastiveTrainer
+from hf_contrastive.training.build import contrastive_model
 from hf_contrastive.training.memory import keep_freed_memory
-from hf_contrastive.training.trainer import contrastive_model
 
 CONTESTANTS = ("ours", "peer", "peer_allocator")
 
@@ -37,6 +37,7 @@ class Job:
         data: text file, a sentence a line, as many as all steps take.
         steps: how many are timed, after `warmup` others.
         chunk_size: sentences that ours encodes at a time; `None`: all.
+        overrides: more recipe keys of ours.
     """
 
     contestant: str
@@ -49,6 +50,7 @@ class Job:
     warmup: int
     bf16: bool
     chunk_size: int | None
+    overrides: dict[str, Any] = field(default_factory=dict)
 
     def arguments(self, output_dir: str) -> dict[str, Any]:
         """The `TrainingArguments` that both trainers are given; the rest are the defaults."""
@@ -109,12 +111,14 @@ def ours(job: Job, folder: str, clock: Clock) -> tuple[Trainer, Measurement]:
     options |= {"train_data": job.data, "max_length": job.max_length, "recompute_chunks": False}
     if job.chunk_size is not None:
         options["encode_chunk_size"] = job.chunk_size
-    recipe = load_recipe(None, [f"--{key}={value}" for key, value in options.items()])
+    recipe = load_recipe(None, [f"--{key}={value}" for key, value in (options | job.overrides).items()])
     encoder = load_encoder(recipe)
     begin = time.perf_counter()
     dataset, _ = tokenize_dataset(load_training_data(recipe.data), encoder.tokenizer, job.max_length)
     once = {"tokenisation_seconds": time.perf_counter() - begin}
-    model = contrastive_model(encoder, recipe.training, recipe.negatives.sampler_configs, recipe.negatives)
+    model = contrastive_model(
+        encoder, recipe.training, recipe.negatives.sampler_configs, recipe.negatives, job.max_length
+    )
     return ContrastiveTrainer(model, recipe.training, dataset, callbacks=[clock]), once
 
 

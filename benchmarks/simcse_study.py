@@ -56,47 +56,52 @@ def study(
     overrides: Sequence[str] = (),
     keep: bool = False,
     run: Callable[[list[str]], Any] = lambda command: subprocess.run(command, check=True),
+    name: str | None = None,
+    same_start: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Results of every seed by name of recipe.
 
     Args:
         runs: folder in which the runs have theirs.
         run: starts a command and returns when it has ended well.
+        name: what the runs are called, with their seed behind it, where there is one recipe; default: the recipe.
+        same_start: pattern of the results in `output` that were measured before training on the same checkpoint with
+            the same pooler; default: those of the other seeds.
 
     Raises:
         RecipeError: a recipe or override that cannot be used, or a result that was made with others; before any run.
     """
     settings = {path: without_paths(load_recipe(path, overrides).text) for path in recipes}
-    turns = [(recipe, seed, f"{recipe.stem}-{seed}") for recipe, seed in product(recipes, seeds)]
-    for recipe, _, name in turns:
-        for made in (output / f"{name}.json", runs / name / "results.json"):
+    names = {recipe: name or recipe.stem for recipe in recipes}
+    for recipe, seed in product(recipes, seeds):
+        called = f"{names[recipe]}-{seed}"
+        for made in (output / f"{called}.json", runs / called / "results.json"):
             if made.is_file():
                 old = without_paths(_read(made)["recipe"])
                 refuse_differences(made, _without_run(old), _without_run(settings[recipe]))
 
-    results: dict[str, list[dict[str, Any]]] = {recipe.stem: [] for recipe in recipes}
-    for recipe, seed, name in turns:
-        path, folder = output / f"{name}.json", runs / name
+    results: dict[str, list[dict[str, Any]]] = {called: [] for called in names.values()}
+    for recipe, seed in product(recipes, seeds):
+        called = f"{names[recipe]}-{seed}"
+        path, folder = output / f"{called}.json", runs / called
         if not path.is_file():
             if not (folder / "results.json").is_file():  # else it had ended, and only the file was not yet written
-                _start_afresh(folder, [output / f"{recipe.stem}-{other}.json" for other in seeds])
+                _start_afresh(folder, sorted(output.glob(same_start or f"{names[recipe]}-*.json")))
                 command = [sys.executable, "-m", "hf_contrastive.train", str(recipe), *overrides]
                 run([*command, "--seed", str(seed), "--output_dir", str(folder), "--report_to", "none"])
             whole = _read(folder / "results.json")
             write_json(path, without_paths({key: whole[key] for key in KEPT}))
             for checkpoint in [] if keep else folder.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
-        results[recipe.stem].append(_read(path))
+        results[names[recipe]].append(_read(path))
     return results
 
 
-def _start_afresh(folder: Path, seeds: list[Path]) -> None:
-    """Empty the run's folder; what another seed's run measured before training is not measured again."""
+def _start_afresh(folder: Path, others: list[Path]) -> None:
+    """Empty the run's folder; what another run measured before training is not measured again."""
     shutil.rmtree(folder, ignore_errors=True)
-    for path in seeds:
-        if path.is_file():
-            write_json(folder / "before.json", _read(path)["before"])
-            return
+    if others:
+        write_json(folder / "before.json", _read(others[0])["before"])
 
 
 def _read(path: Path) -> dict[str, Any]:

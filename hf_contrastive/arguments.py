@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "last")
 HEADS = ("none", "train_only", "kept")
+OBJECTIVES = ("infonce", "sampled_softmax", "negative_sampling", "nce", "triplet")
 EVALUATION_TASKS = ("sts", "transfer")
 
 
@@ -130,8 +131,14 @@ class NegativesArguments:
     mask_duplicates: bool = field(
         default=True, metadata={"help": "Never use a candidate whose text equals the anchor's or its positive's."}
     )
+    bank_size: int = field(
+        default=4096,
+        metadata={"help": "Sentences of past steps, with their vectors, that samplers can draw from; where they do."},
+    )
 
     def __post_init__(self) -> None:
+        if self.bank_size < 1:
+            raise RecipeError(f"bank_size: must be positive, got {self.bank_size}")
         parsed = parse_structure("negatives", self.negatives)
         entries = parsed if isinstance(parsed, list) else [parsed]
         self.sampler_configs: list[dict[str, Any]] = []
@@ -180,13 +187,17 @@ class ContrastiveTrainingArguments(TrainingArguments):
     """`TrainingArguments` with the contrastive objective and defaults that suit it.
 
     Differences from the defaults of `TrainingArguments`: columns are kept, the ragged last batch is dropped (it would
-    be filled up with rows seen before, which are false negatives), and DDP does not look for unused parameters.
+    be filled up with rows seen before, which are false negatives), and DDP neither looks for unused parameters nor
+    broadcasts buffers.
     """
 
     remove_unused_columns: bool = field(default=False, metadata={"help": "Keep the token columns."})
     dataloader_drop_last: bool = field(default=True, metadata={"help": "Drop the ragged last batch."})
     ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "Every parameter is used."})
-    temperature: float = field(default=0.05, metadata={"help": "Temperature of InfoNCE."})
+    ddp_broadcast_buffers: bool | None = field(default=False, metadata={"help": "Ranks keep equal buffers anyway."})
+    objective: str = field(default="infonce", metadata={"help": f"How negatives count: {', '.join(OBJECTIVES)}."})
+    temperature: float = field(default=0.05, metadata={"help": "Similarities are cosines divided by it."})
+    margin: float = field(default=0.2, metadata={"help": "Margin of objective triplet, in similarities."})
     symmetric: bool = field(default=False, metadata={"help": "Average anchor -> positive with positive -> anchor."})
     mlm_weight: float = field(default=0.0, metadata={"help": "Weight of the masked-language-model term; paper: 0.1."})
     mlm_probability: float = field(default=0.15, metadata={"help": "Share of tokens masked for that term."})
@@ -205,6 +216,9 @@ class ContrastiveTrainingArguments(TrainingArguments):
         if (self.bf16 or self.bf16_full_eval) and not torch.accelerator.is_available():
             self.use_cpu = True  # TrainingArguments refuses bfloat16 without a GPU unless told so
         super().__post_init__()
+        one_of("objective", self.objective, OBJECTIVES)
+        if not self.margin >= 0:
+            raise RecipeError(f"margin: must not be negative, got {self.margin}")
         if not self.temperature > 0:
             raise RecipeError(f"temperature: must be greater than 0, got {self.temperature}; the paper uses 0.05")
         if self.mlm_weight < 0:

@@ -20,6 +20,7 @@ from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.files import write_json
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.recipe import Recipe, load_recipe
+from hf_contrastive.training.build import contrastive_model
 from hf_contrastive.training.checkpoints import (
     check_fits,
     check_same_recipe,
@@ -28,7 +29,7 @@ from hf_contrastive.training.checkpoints import (
     last_complete_checkpoint,
 )
 from hf_contrastive.training.measure import Measurements, dev_evaluator, show_gain
-from hf_contrastive.training.trainer import ContrastiveTrainer, contrastive_model
+from hf_contrastive.training.trainer import ContrastiveTrainer
 
 logger = logging.getLogger("hf_contrastive.train")  # __name__ is __main__ under accelerate launch
 
@@ -55,7 +56,9 @@ def train(recipe: Recipe) -> dict[str, Any]:
         dataset, _ = tokenize_dataset(
             dataset, encoder.tokenizer, recipe.data.max_length, recipe.data.preprocessing_workers
         )
-    model = contrastive_model(encoder, args, recipe.negatives.sampler_configs, recipe.negatives)
+    model = contrastive_model(
+        encoder, args, recipe.negatives.sampler_configs, recipe.negatives, recipe.data.max_length
+    )
     trainer = ContrastiveTrainer(model, args, dataset, evaluator=evaluator)
     if resume is not None:
         check_fits(Path(resume), model)

@@ -8,6 +8,7 @@ from hf_contrastive.data.collators import (
 )
 from hf_contrastive.data.columns import Columns, choose_columns, text_cell
 from hf_contrastive.data.files import column_names, find_files, read_rows
+from hf_contrastive.data.known import load_known_pairs
 from hf_contrastive.data.loading import canonical_dataset, check_enough_rows, load_training_data
 from hf_contrastive.data.tokenization import TokenizationReport, sentence_key, tokenize_dataset
 
@@ -23,6 +24,7 @@ __all__ = [
     "collator_for",
     "column_names",
     "find_files",
+    "load_known_pairs",
     "load_training_data",
     "read_rows",
     "sentence_key",

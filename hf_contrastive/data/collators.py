@@ -92,14 +92,14 @@ class NLITripletCollator(_Collator):
 
 
 def collator_for(
-    column_names: Sequence[str], tokenizer: PreTrainedTokenizerBase, pad_to_multiple_of: int | None = None
+    views: int, tokenizer: PreTrainedTokenizerBase, pad_to_multiple_of: int | None = None
 ) -> DropoutPositiveCollator | PairCollator | NLITripletCollator:
-    """The collator that fits the canonical columns of `load_training_data` (before tokenising)."""
-    if "negatives" in column_names:
-        return NLITripletCollator(tokenizer, pad_to_multiple_of)
-    if "positive" in column_names:
-        return PairCollator(tokenizer, pad_to_multiple_of)
-    return DropoutPositiveCollator(tokenizer, pad_to_multiple_of)
+    """The collator for rows of `views` sentences: 1 dropout pairs, 2 pairs, more: hard negatives, in some rows."""
+    kinds: dict[int, type[DropoutPositiveCollator | PairCollator | NLITripletCollator]] = {
+        1: DropoutPositiveCollator,
+        2: PairCollator,
+    }
+    return kinds.get(views, NLITripletCollator)(tokenizer, pad_to_multiple_of)
 
 
 def _require_views(rows: Sequence[Row], views: int, kind: str) -> None:
@@ -107,5 +107,5 @@ def _require_views(rows: Sequence[Row], views: int, kind: str) -> None:
         if len(row["tokens"]) != views:
             raise DataError(
                 f"row {index} of the batch: {kind} have {views} view{'s' * (views > 1)} a row, "
-                f"got {len(row['tokens'])}; choose the collator with collator_for(dataset.column_names, tokenizer)"
+                f"got {len(row['tokens'])}; choose the collator with collator_for(views, tokenizer)"
             )

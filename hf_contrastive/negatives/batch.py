@@ -21,4 +21,4 @@ class InBatchNegatives(NegativeSampler):
     def sample(self, context: Context, k: int | None = None) -> Negatives:
         """The whole region `positives`, [P]; it is not drawn, so `k` does not apply."""
         ids = context.rows("positives")
-        return Negatives(ids, usable(context, ids, self.mask_duplicates))
+        return Negatives(ids, usable(context, ids, self.mask_duplicates), "positives")

@@ -28,7 +28,7 @@ class HardNegatives(NegativeSampler):
     def sample(self, context: Context, k: int | None = None) -> Negatives:
         """The whole region `hard`, [P]; it is not drawn, so `k` does not apply."""
         ids = context.rows("hard")
-        return Negatives(ids, usable(context, ids, self.mask_duplicates))
+        return Negatives(ids, usable(context, ids, self.mask_duplicates), "hard")
 
     def weigh(self, negatives: Negatives, context: Context) -> Tensor | None:
         """`weight` where a hard negative came with the anchor itself, else 1: [B, P]."""

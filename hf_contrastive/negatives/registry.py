@@ -41,30 +41,47 @@ def registered() -> dict[str, type[NegativeSampler]]:
     return dict(sorted(_REGISTRY.items()))
 
 
-def build_sampler(config: dict[str, Any], **shared: Any) -> NegativeSampler:
+def build_sampler(config: dict[str, Any] | str, **shared: Any) -> NegativeSampler:
     """Make the sampler a recipe names.
 
     Args:
-        config: `{"name": NAME, OPTION: VALUE, ...}`.
+        config: `{"name": NAME, OPTION: VALUE, ...}`, or the name alone. The options `part` and `parts` are samplers
+            in the same notation.
         shared: options given to every sampler whose constructor takes them.
 
     Raises:
         RecipeError: unknown name or option, with the nearest known one.
     """
+    if isinstance(config, str):
+        config = {"name": config}
+    if not isinstance(config, dict) or not isinstance(config.get("name"), str):
+        raise RecipeError(f"negatives: {config!r} is not a sampler name or a mapping with the key name")
     options = dict(config)
     name = options.pop("name")
     samplers = registered()
     if name not in samplers:
         raise RecipeError(f"negatives: unknown sampler {name!r}{_nearest(name, list(samplers))}")
-    allowed = list(inspect.signature(samplers[name].__init__).parameters)[1:]
+    # A Python name cannot be a keyword: the option `lambda` is the argument `lambda_`.
+    arguments = {argument.rstrip("_"): argument for argument in _arguments(samplers[name])}
     for option in options:
-        if option not in allowed:
-            raise RecipeError(f"negatives: sampler {name} has no option {option!r}{_nearest(option, allowed)}")
-    common = {key: value for key, value in shared.items() if key in allowed and key not in options}
+        if option not in arguments:
+            raise RecipeError(f"negatives: sampler {name} has no option {option!r}{_nearest(option, list(arguments))}")
+    if "parts" in options:
+        if not isinstance(options["parts"], list):
+            raise RecipeError(f"negatives: sampler {name}: parts must be a list of samplers")
+        options["parts"] = [build_sampler(part, **shared) for part in options["parts"]]
+    if "part" in options:
+        options["part"] = build_sampler(options["part"], **shared)
+    given = {arguments[option]: value for option, value in options.items()}
+    common = {key: value for key, value in shared.items() if key in arguments.values() and key not in given}
     try:
-        return samplers[name](**options, **common)
+        return samplers[name](**given, **common)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"negatives: sampler {name}: {error}") from error
+
+
+def _arguments(sampler: type[NegativeSampler]) -> list[str]:
+    return list(inspect.signature(sampler.__init__).parameters)[1:]
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

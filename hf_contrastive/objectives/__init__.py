@@ -1,6 +1,27 @@
-"""How positives and negatives are contrasted: pure tensor functions and small modules."""
+"""How positives and negatives are contrasted."""
 
-from hf_contrastive.objectives.infonce import InfoNCE, cross_entropy_of_pool
+from hf_contrastive.objectives.binary import NCE, NegativeSampling, Triplet
+from hf_contrastive.objectives.infonce import InfoNCE, SampledSoftmax, cross_entropy_of_pool
 from hf_contrastive.objectives.masked_lm import MaskedLanguageModelHead, mask_tokens
+from hf_contrastive.objectives.objective import Objective
 
-__all__ = ["InfoNCE", "MaskedLanguageModelHead", "cross_entropy_of_pool", "mask_tokens"]
+OBJECTIVES: dict[str, type[Objective]] = {
+    "infonce": InfoNCE,
+    "sampled_softmax": SampledSoftmax,
+    "negative_sampling": NegativeSampling,
+    "nce": NCE,
+    "triplet": Triplet,
+}
+
+__all__ = [
+    "NCE",
+    "OBJECTIVES",
+    "InfoNCE",
+    "MaskedLanguageModelHead",
+    "NegativeSampling",
+    "Objective",
+    "SampledSoftmax",
+    "Triplet",
+    "cross_entropy_of_pool",
+    "mask_tokens",
+]

@@ -1,4 +1,4 @@
-"""InfoNCE, the objective of SimCSE.
+"""InfoNCE, the objective of SimCSE, and sampled softmax, which is InfoNCE with corrected draws.
 
 For anchor i with positive p_i and negatives n in its pool, s the cosine and t the temperature:
 
@@ -8,10 +8,14 @@ With the pool of in-batch positives this is equation 1 of Gao et al. (2021); wit
 row's own one it is the loss of their appendix.
 """
 
+import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from hf_contrastive.objectives.objective import Objective
 
 
 class _CrossEntropyOfPool(torch.autograd.Function):
@@ -31,58 +35,54 @@ class _CrossEntropyOfPool(torch.autograd.Function):
         return ((positive - log_normaliser).exp() - 1) * scale, probabilities * scale
 
 
-class InfoNCE(nn.Module):
-    """Cross entropy of the positive against a pool of negatives.
+class InfoNCE(Objective):
+    """Cross entropy of the positive against a pool of negatives."""
 
-    Args:
-        temperature: t above, greater than 0.
-    """
-
-    def __init__(self, temperature: float = 0.05) -> None:
-        super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature must be greater than 0, got {temperature}")
-        self.temperature = temperature
-
-    def forward(
+    def contrast(
         self,
-        anchors: Tensor,
-        positives: Tensor,
-        negatives: Tensor,
+        positive: Tensor,
+        pool: Tensor,
         mask: Tensor | None = None,
         weights: Tensor | None = None,
+        log_q: Tensor | None = None,
+        positive_log_q: Tensor | None = None,
     ) -> Tensor:
-        """Mean loss of the anchors, in float32 (or float64, if given that).
+        """See `Objective.contrast`; overwrites `pool`. Every draw counts as it is: `log_q` is not looked at."""
+        if weights is not None:
+            pool = pool + weights.to(pool.dtype).log()
+        if mask is not None:
+            pool = pool.masked_fill_(~mask, -torch.inf)
+        return cross_entropy_of_pool(positive, pool)
 
-        Args:
-            anchors: unit vectors [B, D].
-            positives: unit vectors [B, D], row i belonging to anchor i.
-            negatives: unit vectors [P, D] shared by all anchors, or [B, K, D] each anchor's own.
-            mask: bool [B, P] or [B, K]; False keeps a negative out of that anchor's sum.
-            weights: [B, P] or [B, K], factors of the terms in the sum; zero leaves one out.
+    def per_negative(self, positive: Tensor, pool: Tensor) -> Tensor:
+        """log(1 + exp(s_n - s_p)): the cross entropy against that negative alone, [B, P]."""
+        return softplus(pool - positive.unsqueeze(1))
 
-        Returns:
-            scalar.
-        """
-        with torch.autocast(anchors.device.type, enabled=False):
-            scaled = _at_least_float32(anchors) / self.temperature
-            positives, negatives = _at_least_float32(positives), _at_least_float32(negatives)
-            positive = (scaled * positives).sum(-1)
-            if negatives.dim() == 2:
-                pool = scaled @ negatives.T
-            else:
-                pool = torch.einsum("bd,bkd->bk", scaled, negatives)
-            if weights is not None:
-                pool = pool + weights.to(pool.dtype).log()
-            if mask is not None:
-                pool = pool.masked_fill_(~mask, -torch.inf)
-            return cross_entropy_of_pool(positive, pool)
+
+class SampledSoftmax(InfoNCE):
+    """Softmax over all candidates, its sum estimated from draws (logQ correction; Bengio and Senecal, 2008).
+
+    A draw with probability q among P stands for 1 / (P q) candidates: the estimate of sum_n exp(s_n) is unbiased. The
+    positive is counted once, for certain; draws that hit it are masked.
+    """
+
+    needs_log_q = True
+
+    def contrast(
+        self,
+        positive: Tensor,
+        pool: Tensor,
+        mask: Tensor | None = None,
+        weights: Tensor | None = None,
+        log_q: Tensor | None = None,
+        positive_log_q: Tensor | None = None,
+    ) -> Tensor:
+        """See `Objective.contrast`; raises `ValueError` without `log_q`."""
+        if log_q is None:
+            raise ValueError("sampled softmax needs negatives that were drawn with a known probability (log_q)")
+        return super().contrast(positive, pool - (log_q + math.log(pool.shape[1])), mask, weights)
 
 
 def cross_entropy_of_pool(positive: Tensor, pool: Tensor) -> Tensor:
     """Mean cross entropy of log scores `positive` [B] against themselves and `pool` [B, P], which is overwritten."""
     return _CrossEntropyOfPool.apply(positive, pool)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

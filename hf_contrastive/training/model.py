@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.negatives import Context, InBatchNegatives, NegativeSampler
-from hf_contrastive.objectives import InfoNCE, MaskedLanguageModelHead, mask_tokens
+from hf_contrastive.negatives import InBatchNegatives, NegativeSampler
+from hf_contrastive.objectives import InfoNCE, MaskedLanguageModelHead, Objective, mask_tokens
+from hf_contrastive.training.bank import SentenceBank
 from hf_contrastive.training.chunking import WordLookup, encode_in_chunks
-from hf_contrastive.training.distributed import gather_rows, longest_of_ranks, rank
+from hf_contrastive.training.contrast import Contrast, Sentences
+from hf_contrastive.training.distributed import longest_of_ranks
 
 _METRIC_ROWS = 512  # alignment and uniformity are logged of this many rows at most
 
@@ -35,39 +37,43 @@ class ContrastiveModel(nn.Module):
         encoder: what is trained and published.
         negatives: where negatives come from; default: the batch.
         objective: how they are contrasted; default: InfoNCE at temperature 0.05.
-        symmetric: average with the loss from positives to the batch's anchors.
+        bank: sentences of earlier steps, where `negatives` need them.
+        reverse: where the negatives of the loss from positives to the batch's anchors come from, whose mean with the
+            other is taken; `None` leaves it out.
         mlm_weight: weight of the masked-language-model term; 0 leaves it out.
         mlm_probability: share of tokens masked for it.
         chunk_size: sentences encoded at a time.
         recompute: trade time for memory, see `encode_in_chunks`.
         gather: negatives from all ranks.
+        seed: of the samplers' draws.
     """
 
     def __init__(
         self,
         encoder: SentenceEncoder,
         negatives: NegativeSampler | None = None,
-        objective: InfoNCE | None = None,
+        objective: Objective | None = None,
         *,
-        symmetric: bool = False,
+        bank: SentenceBank | None = None,
+        reverse: NegativeSampler | None = None,
         mlm_weight: float = 0.0,
         mlm_probability: float = 0.15,
         chunk_size: int | None = None,
         recompute: bool = True,
         gather: bool = True,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.negatives = negatives if negatives is not None else InBatchNegatives()
-        self.objective = objective if objective is not None else InfoNCE()
-        self.reverse_negatives = InBatchNegatives() if symmetric else None
+        negatives = negatives if negatives is not None else InBatchNegatives()
+        objective = objective if objective is not None else InfoNCE()
+        self.contrast = Contrast(negatives, objective, bank, gather, seed)
+        self.reverse = Contrast(reverse, objective, None, gather, seed) if reverse is not None else None
         self.mlm_weight = mlm_weight
         self.mlm_probability = mlm_probability
         self.chunk_size = chunk_size
         self.recompute = recompute
         self.lookup = WordLookup(encoder.backbone.get_input_embeddings()) if chunk_size is not None else None
-        self.gather = gather
-        self.step = 0
         self.mlm_head = None
         self.special_ids: Tensor
         if mlm_weight > 0:
@@ -76,6 +82,11 @@ class ContrastiveModel(nn.Module):
             self.register_buffer("special_ids", special, persistent=False)
         # What FSDP wraps: the backbone's layers.
         self._no_split_modules = getattr(encoder.backbone, "_no_split_modules", None)
+
+    @property
+    def negatives(self) -> NegativeSampler:
+        """Where negatives come from."""
+        return self.contrast.negatives
 
     @property
     def config(self) -> Any:
@@ -115,14 +126,38 @@ class ContrastiveModel(nn.Module):
             negative_rows: [M], which of the B rows each hard negative belongs to.
             lengths: S numbers of tokens, on the host.
         """
-        missing = longest_of_ranks(len(negative_rows), input_ids.device) - len(negative_rows)
-        if missing:
-            # Ranks must encode equally many sentences: FSDP's forwards are collective. Row 0 stands in, owned by none.
-            input_ids = torch.cat([input_ids, input_ids[:1].expand(missing, -1)])
-            attention_mask = torch.cat([attention_mask, attention_mask[:1].expand(missing, -1)])
-            keys = torch.cat([keys, keys[:1].expand(missing)])
-            negative_rows = torch.cat([negative_rows, negative_rows.new_full((missing,), -1)])
-            lengths = [*lengths, *[lengths[0]] * missing]
+        if "hard" in self.negatives.needs:
+            missing = longest_of_ranks(len(negative_rows), input_ids.device) - len(negative_rows)
+            if missing:
+                # Ranks must encode equally many: FSDP's forwards are collective. Row 0 stands in, owned by none.
+                input_ids = torch.cat([input_ids, input_ids[:1].expand(missing, -1)])
+                attention_mask = torch.cat([attention_mask, attention_mask[:1].expand(missing, -1)])
+                keys = torch.cat([keys, keys[:1].expand(missing)])
+                negative_rows = torch.cat([negative_rows, negative_rows.new_full((missing,), -1)])
+                lengths = [*lengths, *[lengths[0]] * missing]
+        vectors = self._encode(input_ids, attention_mask, lengths)
+        count = (len(lengths) - len(negative_rows)) // 2
+        sizes = [count, count, len(negative_rows)]
+        kinds = zip(
+            vectors.split(sizes), keys.split(sizes), input_ids.split(sizes), attention_mask.split(sizes), strict=True
+        )
+        anchors, positives, hard = (Sentences(v, k, input_ids=i, attention_mask=m) for v, k, i, m in kinds)
+        hard.rows = negative_rows
+
+        has_hard = "hard" in self.negatives.needs
+        loss, metrics = self.contrast(anchors, positives, hard if has_hard else None, self._encode)
+        if self.reverse is not None:
+            loss = (loss + self.reverse(positives, anchors)[0]) / 2
+        if self.mlm_head is not None:
+            mlm = self._masked_lm(input_ids[:count], attention_mask[:count])
+            loss = loss + self.mlm_weight * mlm
+            metrics["mlm_loss"] = mlm.detach()
+        first = slice(_METRIC_ROWS)
+        metrics |= geometry_of_batch(anchors.vectors[first].detach(), positives.vectors[first].detach())
+        return ContrastiveOutput(loss=loss, metrics=metrics)
+
+    def _encode(self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int]) -> Tensor:
+        """Unit vectors [n, D]."""
         vectors = encode_in_chunks(
             self.encoder,
             input_ids,
@@ -132,64 +167,7 @@ class ContrastiveModel(nn.Module):
             self.recompute and self.training,
             self.lookup,
         )
-        vectors = nn.functional.normalize(vectors, dim=-1)
-        count = (len(lengths) - len(negative_rows)) // 2
-        anchors, positives, hard = vectors.split([count, count, len(negative_rows)])
-        anchor_keys, positive_keys, hard_keys = keys.split([count, count, len(negative_rows)])
-
-        loss, metrics = self._contrast(
-            self.negatives, (anchors, anchor_keys), (positives, positive_keys), (hard, hard_keys, negative_rows)
-        )
-        if self.reverse_negatives is not None:
-            backwards, _ = self._contrast(self.reverse_negatives, (positives, positive_keys), (anchors, anchor_keys))
-            loss = (loss + backwards) / 2
-        if self.mlm_head is not None:
-            mlm = self._masked_lm(input_ids[:count], attention_mask[:count])
-            loss = loss + self.mlm_weight * mlm
-            metrics["mlm_loss"] = mlm.detach()
-        metrics |= geometry_of_batch(anchors[:_METRIC_ROWS].detach(), positives[:_METRIC_ROWS].detach())
-        return ContrastiveOutput(loss=loss, metrics=metrics)
-
-    def _contrast(
-        self,
-        sampler: NegativeSampler,
-        anchors: tuple[Tensor, Tensor],
-        positives: tuple[Tensor, Tensor],
-        hard: tuple[Tensor, Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of local anchors against the candidates of all ranks: local rows, gathered columns."""
-        count = len(anchors[0])
-        gather = gather_rows if self.gather else _same
-        offset = rank() * count if self.gather else 0
-        rows, keys = gather(positives[0]), gather(positives[1])
-        owners = torch.arange(len(rows), device=rows.device)
-        origins = gather(anchors[1])
-        regions = {"positives": range(len(rows))}
-        if hard is not None and "hard" in sampler.needs:
-            more = gather(hard[0])
-            regions["hard"] = range(len(rows), len(rows) + len(more))
-            more_owners = gather(torch.where(hard[2] >= 0, hard[2] + offset, -1))
-            keys = torch.cat([keys, gather(hard[1])])
-            origins = torch.cat([origins, origins[more_owners.clamp(min=0)]])
-            owners = torch.cat([owners, more_owners])
-            rows = torch.cat([rows, more])
-        context = Context(
-            anchors=anchors[0].detach(),
-            candidates=rows.detach(),
-            positive_ids=torch.arange(count, device=rows.device) + offset,
-            regions=regions,
-            owners=owners,
-            anchor_keys=anchors[1],
-            candidate_keys=keys,
-            candidate_anchor_keys=origins,
-            step=self.step,
-        )
-        proposed = sampler.sample(context)
-        weights = sampler.weigh(proposed, context)
-        loss = self.objective(anchors[0], positives[0], rows[proposed.ids], proposed.mask, weights)
-        with torch.no_grad():
-            metrics = {"negatives": proposed.mask.sum(1, dtype=torch.float32).mean()}
-        return loss, metrics
+        return nn.functional.normalize(vectors, dim=-1)
 
     def _masked_lm(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """The masked-language-model loss of the anchors, on their own masked copy."""
@@ -227,7 +205,3 @@ def geometry_of_batch(anchors: Tensor, positives: Tensor) -> dict[str, Tensor]:
         pairs = (-2 * squared).exp().sum() - n  # the diagonal's terms are 1
         figures["uniformity"] = (pairs / (n * (n - 1))).clamp(min=1e-38).log()
     return figures
-
-
-def _same(rows: Tensor) -> Tensor:
-    return rows

@@ -1,6 +1,5 @@
 """The stock Trainer, told how to log, evaluate and save a contrastive model."""
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,22 +11,16 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from transformers import Trainer, TrainerControl, TrainerState
 
-from hf_contrastive.arguments import ContrastiveTrainingArguments, NegativesArguments
-from hf_contrastive.data import (
-    DropoutPositiveCollator,
-    NLITripletCollator,
-    canonical_dataset,
-    check_enough_rows,
-    tokenize_dataset,
-)
-from hf_contrastive.errors import DataError
+from hf_contrastive.arguments import ContrastiveTrainingArguments
+from hf_contrastive.data import canonical_dataset, check_enough_rows, collator_for, tokenize_dataset
 from hf_contrastive.evaluation.encoding import Encode
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.negatives import NegativeSampler, build_negatives
-from hf_contrastive.objectives import InfoNCE
+from hf_contrastive.negatives import NegativeSampler
+from hf_contrastive.training.build import check_regions, contrastive_model, most_views
 from hf_contrastive.training.distributed import gather_rows, rank, world_size
 from hf_contrastive.training.memory import keep_freed_memory, return_freed_memory
 from hf_contrastive.training.model import ContrastiveModel, without_shared
+from hf_contrastive.training.optimisation import add_learned_groups, move_to_own_group, update_learned
 
 Evaluator = Callable[[Encode], dict[str, float]]
 
@@ -65,18 +58,18 @@ class ContrastiveTrainer(Trainer):
     ) -> None:
         encoder = model.encoder if isinstance(model, ContrastiveModel) else model
         if isinstance(model, SentenceEncoder):
-            model = contrastive_model(model, args, negatives if negatives is not None else self.default_negatives)
+            chosen = negatives if negatives is not None else self.default_negatives
+            model = contrastive_model(model, args, chosen, max_length=max_length)
         if train_dataset is not None:
             train_dataset = self._tokenised(train_dataset, encoder, max_length)
             check_enough_rows(train_dataset, args.train_batch_size, args.world_size)
             views = most_views(train_dataset)
-            collator = DropoutPositiveCollator if views == 1 else NLITripletCollator
-            data_collator = data_collator or collator(encoder.tokenizer)
+            data_collator = data_collator or collator_for(views, encoder.tokenizer)
             check_regions(model.negatives, views)
         self.evaluator = evaluator
         self._embed_registered = False
-        self._figures: dict[str, Tensor] = {}
-        self._figure_steps = 0
+        self._figures: dict[str, tuple[Tensor, int]] = {}  # sum and number of steps since the last log
+        self._learned: list[NegativeSampler] = []
         self._train_seconds = 0.0  # since the last log
         self._train_sentences = 0
         self._seconds_before: float | None = None  # of earlier starts and logs of this run
@@ -115,20 +108,30 @@ class ContrastiveTrainer(Trainer):
         return self.contrastive_model.encoder
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """The Trainer's optimizer, with the new head in a group of its own where it has its own learning rate."""
+        """The Trainer's optimizer, with groups of their own for a new head and for each learned sampler."""
         if self.optimizer is None:
             optimizer = super().create_optimizer(model)
             head = self.encoder.head
             if head is not None and self.args.head_learning_rate is not None:
                 move_to_own_group(optimizer, list(head.parameters()), lr=self.args.head_learning_rate)
+            self._learned = add_learned_groups(optimizer, self.contrastive_model.negatives)
+            optimizer.register_step_pre_hook(lambda *_: update_learned(self._learned, self.state.global_step))
         return self.optimizer
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Clip the encoder's gradient; learned samplers clip theirs apart, so that neither scales the other's."""
+        if not self._learned:
+            return super()._clip_grad_norm(model)
+        theirs = {id(p) for sampler in self._learned for p in sampler.parameters()}
+        ours = [p for p in model.parameters() if id(p) not in theirs]
+        return self.accelerator.clip_grad_norm_(ours, self.args.max_grad_norm)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """One forward and backward pass, timed for the log."""
         start = time.perf_counter()
         if self._seconds_before is None:
             self._seconds_before = logged_seconds(self.state)
-        self.contrastive_model.step = self.state.global_step
+        self.contrastive_model.contrast.step = self.state.global_step
         loss = super().training_step(model, inputs, num_items_in_batch)
         self._train_seconds += time.perf_counter() - start
         self._train_sentences += (len(inputs["lengths"]) - len(inputs["negative_rows"])) // 2
@@ -140,20 +143,20 @@ class ContrastiveTrainer(Trainer):
         """The model's own loss; its figures are kept for the next log."""
         outputs = model(**inputs)
         for name, value in outputs.metrics.items():
-            self._figures[name] = self._figures.get(name, 0) + value
-        self._figure_steps += 1
+            total, steps = self._figures.get(name, (torch.zeros_like(value), 0))
+            self._figures[name] = (total + value, steps + 1)
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add alignment, uniformity and the like, averaged since the last log, to what the Trainer logs."""
-        if "loss" in logs and self._figure_steps:
-            for name, total in self._figures.items():
-                logs[name] = (gather_rows(total.reshape(1).float()) / self._figure_steps).mean().item()
+        if "loss" in logs and self._figures:
+            for name, (total, steps) in self._figures.items():
+                logs[name] = (gather_rows(total.reshape(1).float()) / steps).mean().item()
             # Anchors a second, all ranks together; the optimizer and evaluation are not counted.
             logs["sentences_per_second"] = world_size() * self._train_sentences / max(self._train_seconds, 1e-9)
             self._seconds_before = (self._seconds_before or 0.0) + self._train_seconds
             logs["train_seconds"] = self._seconds_before
-            self._figures, self._figure_steps = {}, 0
+            self._figures = {}
             self._train_seconds, self._train_sentences = 0.0, 0
         super().log(logs, start_time)
 
@@ -231,60 +234,6 @@ class SupervisedSimCSETrainer(ContrastiveTrainer):
     default_negatives = ["in_batch", "hard"]
 
 
-def contrastive_model(
-    encoder: SentenceEncoder, args: ContrastiveTrainingArguments, negatives: Any, options: Any = None
-) -> ContrastiveModel:
-    """Wrap an encoder as the arguments say.
-
-    Args:
-        negatives: a sampler, or what a recipe says under `negatives:`.
-        options: `NegativesArguments`, for what else they say of negatives.
-    """
-    options = options if options is not None else NegativesArguments()
-    if not isinstance(negatives, NegativeSampler):
-        configs = NegativesArguments(negatives=negatives).sampler_configs
-        negatives = build_negatives(configs, mask_duplicates=options.mask_duplicates)
-    return ContrastiveModel(
-        encoder,
-        negatives,
-        InfoNCE(args.temperature),
-        symmetric=args.symmetric,
-        mlm_weight=args.mlm_weight,
-        mlm_probability=args.mlm_probability,
-        chunk_size=args.encode_chunk_size,
-        recompute=args.recompute_chunks,
-        gather=options.gather_across_ranks,
-    )
-
-
-def most_views(dataset: Any, rows: int = 1000) -> int:
-    """Sentences a row, at most, in the first `rows` rows of a tokenised dataset: 1 dropout pairs, 2 pairs, more: hard
-    negatives, which some rows may lack."""
-    return max(len(row["tokens"]) for row in itertools.islice(iter(dataset), rows))
-
-
-def check_regions(sampler: NegativeSampler, views: int) -> None:
-    """Refuse data whose hard negatives no sampler reads, and samplers whose hard negatives the data lack."""
-    if views > 2 and "hard" not in sampler.needs:
-        raise DataError(
-            "negatives: the data have hard negatives that no sampler uses; add hard, for instance "
-            "`negatives: [in_batch, hard]`, or leave their columns out of `columns`"
-        )
-    if views <= 2 and "hard" in sampler.needs:
-        raise DataError(
-            "negatives: sampler hard finds no hard negatives in the data; name their columns, "
-            "`columns: {anchor: ..., positive: ..., negatives: [COLUMN]}`"
-        )
-
-
 def logged_seconds(state: TrainerState) -> float:
     """What the last log says of the time spent in training steps; a resumed run counts on from there."""
     return next((entry["train_seconds"] for entry in reversed(state.log_history) if "train_seconds" in entry), 0.0)
-
-
-def move_to_own_group(optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor], **options: Any) -> None:
-    """Take `parameters` out of the optimizer's groups and give them one of their own with `options`."""
-    moved = {id(p) for p in parameters}
-    for group in optimizer.param_groups:
-        group["params"] = [p for p in group["params"] if id(p) not in moved]
-    optimizer.add_param_group({"params": list(parameters), **options})

@@ -1,39 +1,94 @@
 """What every registered sampler must do; a sampler without an example here fails the suite."""
 
 import copy
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
+from scipy.stats import chisquare
 
-from hf_contrastive.negatives import Context, Negatives, NegativeSampler, build_sampler, registered
+from hf_contrastive.negatives import (
+    Candidates,
+    Context,
+    Joined,
+    KnownPairs,
+    Negatives,
+    NegativeSampler,
+    build_sampler,
+    registered,
+)
 
-BATCH, GLOBAL, HARD, WIDTH = 4, 8, 6, 16
+BATCH, GLOBAL, HARD, BANK, WIDTH = 4, 8, 6, 12, 16
+KNOWN = KnownPairs(torch.tensor([4, 5]), torch.tensor([100 + GLOBAL + HARD, 100]))
+
+GENTLE = {"temperature": 1.0, "warm_start": False}  # weights 1 / q without a heavy tail
 
 # One configuration at least for each sampler of this package.
 EXAMPLES: dict[str, list[dict]] = {
-    "in_batch": [{}, {"mask_duplicates": False}],
+    "adversarial": [
+        {"width": WIDTH},
+        {"width": WIDTH, "fresh": 3, "pool_size": 6},
+        {"width": WIDTH, "false_negatives": "keep", "warm_start": False},
+        {"width": WIDTH, "estimator": "reinforce", "k": 5},
+        {
+            "width": WIDTH,
+            "estimator": "reinforce",
+            "k": 2,
+            "baseline": "leave_one_out",
+            "fresh": 4,
+            "pool_size": 6,
+            **GENTLE,
+        },
+    ],
+    "cached": [{"k": 3, "cache_size": 4, "candidates": 5, "slots": 8}],
+    "filtered": [
+        {"part": "in_batch", "known": KNOWN},
+        {"part": {"name": "uniform", "k": 30}, "guide_margin": 0.1, "known": KNOWN},
+        {"part": {"name": "adversarial", "width": WIDTH}, "known": KNOWN},
+    ],
     "hard": [{}, {"weight": 2.0}],
+    "in_batch": [{}, {"mask_duplicates": False}],
+    "mixture": [
+        {"parts": ["in_batch", "queue"]},
+        {"parts": ["in_batch", {"name": "uniform", "k": 3, "shared": False}], "lambda": 1.0},
+        {"parts": ["uniform", {"name": "adversarial", "width": WIDTH, "estimator": "reinforce", "off_policy": True}]},
+    ],
+    "queue": [{}, {"mask_duplicates": False}],
+    "self_adversarial": [{"part": "queue"}, {"part": {"name": "uniform", "k": 9, "shared": False}, "alpha": 3.0}],
+    "uniform": [{"k": 7}, {"k": 5, "shared": False, "fresh": True}],
+    "unigram": [{"k": 7}, {"k": 5, "shared": False, "power": 0.5}],
 }
 CASES = [
-    pytest.param({"name": name, **options}, id=f"{name}-{options}") for name in EXAMPLES for options in EXAMPLES[name]
+    pytest.param({"name": name, **options}, id=f"{name}-{number}")
+    for name in EXAMPLES
+    for number, options in enumerate(EXAMPLES[name])
 ]
 
 
-def make_context(seed: int = 0) -> Context:
-    """The second of two ranks: four anchors, eight positives, six hard negatives of which the last only pads."""
+def make_context(seed: int = 0, rank: int = 1) -> Context:
+    """One of two ranks: four anchors, eight positives, six hard negatives of which the last only pads, and a bank
+    whose last two rows are empty and whose first has the text of the first anchor's positive."""
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.nn.functional.normalize(torch.randn(GLOBAL + HARD, WIDTH, generator=generator), dim=-1)
-    owners = torch.tensor([*range(GLOBAL), 0, 2, 4, 4, 7, -1])
+    rows = torch.nn.functional.normalize(torch.randn(GLOBAL + HARD + BANK, WIDTH, generator=generator), dim=-1)
+    size = len(rows)
+    owners = torch.tensor([*range(GLOBAL), 0, 2, 4, 4, 7, -1, *[-1] * BANK])
+    valid = torch.ones(size, dtype=torch.bool)
+    valid[GLOBAL + HARD - 1] = valid[-2:] = False
+    keys = torch.arange(100, 100 + size)
+    keys[GLOBAL + HARD] = keys[BATCH * rank]
+    bank = range(GLOBAL + HARD, size)
     return Context(
-        anchors=rows[:BATCH].clone(),
-        candidates=rows,
-        positive_ids=torch.arange(BATCH) + BATCH,
-        regions={"positives": range(GLOBAL), "hard": range(GLOBAL, GLOBAL + HARD)},
+        anchors=rows[BATCH * rank : BATCH * (rank + 1)].clone(),
+        candidates=Candidates(rows[: GLOBAL + HARD], rows[GLOBAL + HARD :].half()),
+        positive_ids=torch.arange(BATCH) + BATCH * rank,
+        regions={"positives": range(GLOBAL), "hard": range(GLOBAL, GLOBAL + HARD), "bank": bank},
         owners=owners,
-        anchor_keys=torch.arange(BATCH) + BATCH,
-        candidate_keys=torch.arange(100, 100 + GLOBAL + HARD),
-        candidate_anchor_keys=torch.where(owners >= 0, owners, 0),
+        valid=valid,
+        anchor_keys=torch.arange(BATCH) + BATCH * rank,
+        candidate_keys=keys,
+        candidate_anchor_keys=torch.where(owners >= 0, owners, 1000),
+        counts=torch.arange(1, size + 1),
         generator=torch.Generator().manual_seed(seed),
     )
 
@@ -66,12 +121,70 @@ def test_never_proposes_the_positive_or_padding(make: Callable[[], NegativeSampl
     ids = negatives.ids.expand(BATCH, -1) if negatives.ids.dim() == 1 else negatives.ids
     assert negatives.mask.any()
     assert not (negatives.mask & (ids == context.positive_ids.unsqueeze(1))).any()
-    assert not (negatives.mask & (context.owners[ids] < 0)).any()
+    assert not (negatives.mask & ~context.valid[ids]).any()
+
+
+def test_never_proposes_a_duplicate_of_the_positive(
+    make: Callable[[], NegativeSampler], request: pytest.FixtureRequest
+) -> None:
+    sampler, context = make(), make_context()
+    told_to = {getattr(m, "mask_duplicates", True) for m in sampler.modules()}
+    if False in told_to or "keep" in {getattr(m, "false_negatives", "") for m in sampler.modules()}:
+        pytest.skip("told to keep them")
+    negatives = sampler.sample(context)
+    ids = negatives.ids.expand(BATCH, -1) if negatives.ids.dim() == 1 else negatives.ids
+    assert context.candidate_keys is not None
+    same = context.candidate_keys[ids] == context.candidate_keys[context.positive_ids].unsqueeze(1)
+    assert not (negatives.mask & same).any()
+
+
+def test_log_q_is_the_frequency_of_the_draws(make: Callable[[], NegativeSampler]) -> None:
+    """Chi-square over 4,000 samples: what was drawn how often, against exp(log_q)."""
+    sampler, context = make(), make_context()
+    if isinstance(sampler, Joined):
+        pytest.skip("the parts are tested on their own")
+    first = sampler.sample(context)
+    if first.log_q is None:
+        assert not sampler.gives_log_q
+        return
+    columns = getattr(first.trace, "draws", None)  # behind them a learned sampler may have columns for itself
+    correction = math.log((columns + 2) / columns) if columns else 0.0
+    found: dict[int, list[float]] = {}
+    with torch.no_grad():
+        for _ in range(4000):
+            negatives = sampler.sample(context)
+            ids = negatives.ids if negatives.ids.dim() == 1 else negatives.ids[-1]
+            log_q = negatives.log_q.expand(negatives.mask.shape)[-1] + correction
+            for row, value in zip(ids[:columns].tolist(), log_q[:columns].tolist(), strict=True):
+                found.setdefault(row, []).append(math.exp(value))
+    draws = sum(len(q) for q in found.values())
+    frequent = {row: q for row, q in found.items() if len(q) >= 50}
+    if all(max(q) - min(q) < 1e-6 for q in found.values()):
+        observed = torch.tensor([float(len(q)) for q in frequent.values()])
+        expected = torch.tensor([q[0] for q in frequent.values()])
+        assert sum(q[0] for q in found.values()) == pytest.approx(1, abs=0.01)  # nothing likely was missed
+        assert (
+            chisquare(observed.double(), expected.double() * observed.double().sum() / expected.double().sum()).pvalue
+            > 1e-4
+        )
+    else:  # it depends on the pool of the step: weights 1 / q must make every row count once
+        for q in frequent.values():
+            ratio = torch.zeros(draws)
+            ratio[: len(q)] = 1 / torch.tensor(q)
+            assert abs(ratio.mean() - 1) < 5 * ratio.std() / draws**0.5
+
+
+def test_ranks_share_pools_and_draw_their_own(make: Callable[[], NegativeSampler]) -> None:
+    """What is not drawn is the same on both ranks: the pool, but not who may use which of it."""
+    first, second = make().sample(make_context(rank=0)), make().sample(make_context(rank=1))
+    assert first.ids.shape == second.ids.shape and first.mask.shape == second.mask.shape
+    if first.log_q is None and first.ids.dim() == 1 and first.trace is None:
+        assert torch.equal(first.ids, second.ids)
 
 
 def test_stays_in_the_regions_it_says_it_needs(make: Callable[[], NegativeSampler]) -> None:
     sampler, context = make(), make_context()
-    allowed = {row for region in sampler.needs for row in context.regions[region]}
+    allowed = {row for region in sampler.needs - {"counts"} for row in context.regions[region]}
     assert sampler.needs and set(sampler.sample(context).ids.flatten().tolist()) <= allowed
 
 
@@ -91,9 +204,9 @@ def test_same_seed_same_proposals(make: Callable[[], NegativeSampler]) -> None:
 
 def test_leaves_the_context_alone(make: Callable[[], NegativeSampler]) -> None:
     context = make_context()
-    before = copy.deepcopy(context.candidates)
+    before = copy.deepcopy(context.candidates.parts)
     make().sample(context)
-    assert torch.equal(context.candidates, before)
+    assert all(torch.equal(now, then) for now, then in zip(context.candidates.parts, before, strict=True))
 
 
 def test_state_dict_round_trip(make: Callable[[], NegativeSampler]) -> None:
@@ -103,19 +216,44 @@ def test_state_dict_round_trip(make: Callable[[], NegativeSampler]) -> None:
 
 
 def test_moves_with_the_device(make: Callable[[], NegativeSampler]) -> None:
-    sampler, context = make().to("meta"), make_context()
-    moved = Context(
-        **{
-            name: value.to("meta") if isinstance(value, torch.Tensor) else value
-            for name, value in vars(context).items()
-        }
-    )
-    negatives = sampler.sample(moved)
-    assert negatives.ids.device.type == negatives.mask.device.type == "meta"
+    """The meta device refuses to be mixed with another; where there is a GPU, that too."""
+    sampler, context = make(), make_context()
+    devices = ["meta", "cuda"] if torch.cuda.is_available() else ["meta"]
+    if "counts" in sampler.needs:
+        devices.remove("meta")  # alias tables are computed on the host, from values
+    for device in devices:
+        moved = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in vars(context).items()}
+        moved["candidates"] = Candidates(*(part.to(device) for part in context.candidates.parts))
+        moved["generator"] = None
+        negatives = copy.deepcopy(sampler).to(device).sample(Context(**moved))
+        assert negatives.ids.device.type == negatives.mask.device.type == device
 
 
 def test_feedback_is_nothing_or_a_scalar(make: Callable[[], NegativeSampler]) -> None:
     sampler = make()
     negatives = sampler.sample(make_context())
-    loss = sampler.feedback(negatives, torch.zeros(negatives.mask.shape))
-    assert loss is None or loss.dim() == 0
+    loss = sampler.feedback(negatives, torch.rand(negatives.mask.shape))
+    assert (loss is None) == (not sampler.learned())
+    if loss is not None:
+        assert loss.dim() == 0
+        loss.backward()
+        for learned in sampler.learned():
+            assert all(p.grad is not None and p.grad.isfinite().all() for p in learned.parameters())
+
+
+def test_fresh_rows_are_of_the_bank(make: Callable[[], NegativeSampler]) -> None:
+    context = make_context()
+    fresh = make().sample(context).fresh
+    if fresh is not None:
+        span = context.regions["bank"]
+        assert fresh.dim() == 1 and fresh.min() >= span.start and fresh.max() < span.stop
+
+
+def test_an_empty_bank_gives_nothing_and_breaks_nothing(make: Callable[[], NegativeSampler]) -> None:
+    sampler, context = make(), make_context()
+    context.valid[context.regions["bank"].start :] = False
+    negatives = sampler.sample(context)
+    weights = sampler.weigh(negatives, context)
+    assert weights is None or weights.isfinite().all()
+    loss = sampler.feedback(negatives, torch.rand(negatives.mask.shape))
+    assert loss is None or loss.isfinite()

@@ -32,7 +32,9 @@ def gradients(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads((folder / "out.json").read_text())
 
 
-@pytest.mark.parametrize("case", ["unsup", "sup", "sup_rank_without_hard", "symmetric_chunked", "fsdp2"])
+@pytest.mark.parametrize(
+    "case", ["unsup", "sup", "sup_rank_without_hard", "adversarial", "symmetric_chunked", "fsdp2", "fsdp2_adversarial"]
+)
 def test_gradient_is_that_of_one_process(gradients: dict, case: str) -> None:
     assert gradients["world_size"] == 2
     found = gradients[case]
@@ -45,6 +47,12 @@ def test_gradient_is_that_of_one_process(gradients: dict, case: str) -> None:
 def test_fsdp2_really_shards_and_encodes(gradients: dict) -> None:
     assert 0 < gradients["fsdp2"]["share"] < 0.6
     assert gradients["fsdp2"]["embed_difference"] < 1e-5
+
+
+def test_bank_caches_and_generator_stay_the_same_on_both_ranks(gradients: dict) -> None:
+    assert gradients["bank"]["different"] == []
+    assert not gradients["bank"]["same_draws"]
+    assert gradients["bank"]["written"] == gradients["bank"]["expected"]
 
 
 def test_training_on_two_ranks_ends_with_the_weights_of_one_process(tmp_path: Path) -> None:

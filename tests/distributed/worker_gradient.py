@@ -13,20 +13,41 @@ from torch.nn.parallel import DistributedDataParallel
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.negatives import HardNegatives, InBatchNegatives, Joined
+from hf_contrastive.negatives import (
+    AdversarialNegatives,
+    CachedNegatives,
+    HardNegatives,
+    InBatchNegatives,
+    Joined,
+    UniformNegatives,
+)
 from hf_contrastive.training import ContrastiveModel
+from hf_contrastive.training.bank import SentenceBank
 
 ROWS = 6
+
+
+def filled_bank(width: int) -> SentenceBank:
+    """Twenty sentences, the same on every rank."""
+    bank, generator = SentenceBank(20, 7, width, pad_id=0), torch.Generator().manual_seed(2)
+    vectors = torch.nn.functional.normalize(torch.randn(20, width, generator=generator), dim=-1)
+    ids = torch.randint(5, 60, (20, 7), generator=generator)
+    bank.write(bank.padded(ids), torch.full((20,), 7), vectors, torch.arange(100, 120), torch.arange(200, 220))
+    return bank
 
 
 def make_model(folder: str, case: dict, gather: bool) -> ContrastiveModel:
     torch.manual_seed(0)
     encoder = SentenceEncoder.from_pretrained(folder, pooler="avg", dropout=0.0)
     sampler = Joined([InBatchNegatives(), HardNegatives(weight=2.0)]) if case["hard"] else InBatchNegatives()
+    learned = case.get("learned")
+    if learned:
+        sampler = Joined([InBatchNegatives(), AdversarialNegatives(encoder.width, **learned)])
     return ContrastiveModel(
         encoder,
         sampler,
-        symmetric=case["symmetric"],
+        bank=filled_bank(encoder.width) if learned else None,
+        reverse=InBatchNegatives() if case["symmetric"] else None,
         chunk_size=case["chunk_size"],
         gather=gather,
     ).train()
@@ -53,9 +74,8 @@ def gradient(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([p.grad.flatten().double() for p in model.parameters() if p.grad is not None])
 
 
-def sharded(folder: str, rank: int, share: int) -> dict:
-    """FSDP2: the backbone's layers and the root sharded over both ranks."""
-    case = {"hard": [0, 1, 1, 2, 4], "symmetric": False, "chunk_size": 4}
+def sharded(folder: str, rank: int, share: int, case: dict) -> dict:
+    """FSDP2: the backbone's layers and the root, with a generator if there is one, sharded over both ranks."""
     whole = make_model(folder, case, gather=False)
     loss = whole(**make_batch(range(ROWS), case["hard"])).loss
     loss.backward()
@@ -88,6 +108,43 @@ def sharded(folder: str, rank: int, share: int) -> dict:
     }
 
 
+def bank_after_steps(folder: str, rank: int, share: int) -> dict:
+    """Three steps of samplers that draw, learn, encode anew and cache: do the ranks' states stay the same?"""
+    torch.manual_seed(0)
+    encoder = SentenceEncoder.from_pretrained(folder, pooler="avg", dropout=0.0)
+    parts = [
+        AdversarialNegatives(encoder.width, estimator="reinforce", k=4, fresh=3),
+        UniformNegatives(k=5, fresh=True),
+        CachedNegatives(k=2, slots=16),
+    ]
+    whole = ContrastiveModel(encoder, Joined(parts), bank=filled_bank(encoder.width)).train()
+    model = DistributedDataParallel(whole, broadcast_buffers=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    drawn = []
+    for step in range(3):
+        whole.contrast.step = step
+        context_generator = whole.contrast._generator(torch.device("cpu"))
+        drawn.append(torch.rand(4, generator=context_generator))
+        model(**make_batch(range(rank * share, (rank + 1) * share), [])).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    different, draws = [], torch.cat(drawn)
+    for name, value in whole.state_dict().items():
+        both = [torch.empty_like(value) for _ in range(dist.get_world_size())]
+        dist.all_gather(both, value.contiguous())
+        if not torch.equal(*both):
+            different.append(name)
+    both = [torch.empty_like(draws) for _ in range(dist.get_world_size())]
+    dist.all_gather(both, draws)
+    written = whole.contrast.bank.keys[whole.contrast.bank.cursor - ROWS : whole.contrast.bank.cursor].tolist()
+    return {
+        "different": different,
+        "same_draws": torch.equal(*both),
+        "written": written,
+        "expected": list(range(ROWS, 2 * ROWS)),  # keys of the positives, in rank order
+    }
+
+
 def main(folder: str, output: str) -> None:
     dist.init_process_group("gloo")
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -97,6 +154,7 @@ def main(folder: str, output: str) -> None:
         "unsup": {"hard": [], "symmetric": False, "chunk_size": None},
         "sup": {"hard": [0, 1, 1, 2, 4], "symmetric": False, "chunk_size": None},  # three on rank 0... one on rank 1
         "sup_rank_without_hard": {"hard": [0, 2], "symmetric": False, "chunk_size": None},
+        "adversarial": {"hard": [], "symmetric": False, "chunk_size": None, "learned": {"k": 8}},
         "symmetric_chunked": {"hard": [], "symmetric": True, "chunk_size": 4},
     }.items():
         whole = make_model(folder, case, gather=False)
@@ -116,7 +174,10 @@ def main(folder: str, output: str) -> None:
             "loss_difference": abs(mean_loss.item() / world - loss.item()),
             "norm": expected.norm().item(),
         }
-    results["fsdp2"] = sharded(folder, rank, share)
+    chunked = {"symmetric": False, "chunk_size": 4}
+    results["fsdp2"] = sharded(folder, rank, share, {**chunked, "hard": [0, 1, 1, 2, 4]})
+    results["fsdp2_adversarial"] = sharded(folder, rank, share, {**chunked, "hard": [], "learned": {"k": 8}})
+    results["bank"] = bank_after_steps(folder, rank, share)
     if rank == 0:
         Path(output).write_text(json.dumps(results))
     dist.destroy_process_group()

@@ -31,10 +31,17 @@ def assert_same_weights(a: Path, b: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("kind", ["plain", "hard negatives, chunks, masked language model"])
+ADVERSARY = {"name": "adversarial", "fresh": 4, "k": 4, "update_every": 2}
+REINFORCE = {"name": "adversarial", "estimator": "reinforce", "k": 3, "off_policy": True}
+
+
+@pytest.mark.parametrize("kind", ["plain", "hard negatives, chunks, masked language model", "learned negatives"])
 def test_killed_between_checkpoints_and_resumed_ends_with_the_same_bits(tmp_path: Path, kind: str) -> None:
     options = {"max_steps": 40, "eval_steps": 8, "save_steps": 8, "seed": 3}
-    if kind != "plain":
+    if kind == "learned negatives":
+        mixed = {"name": "mixture", "lambda": 0.5, "parts": ["uniform", REINFORCE]}
+        options |= {"negatives": ["in_batch", ADVERSARY, {"name": "cached", "k": 2}, mixed], "bank_size": 64}
+    elif kind != "plain":
         options |= {
             "hard_negatives": True,
             "mlm_weight": 0.1,

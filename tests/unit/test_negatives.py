@@ -2,17 +2,23 @@
 
 import pytest
 import torch
+from contexts import bank_context, unit
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.negatives import (
+    Candidates,
     Context,
     HardNegatives,
     InBatchNegatives,
     Joined,
     NegativeSampler,
+    QueueNegatives,
     build_negatives,
     register,
     registered,
+    usable,
 )
 
 
@@ -24,10 +30,11 @@ def context(anchor_keys, positive_keys, hard=(), offset=0, local=None) -> Contex
     origins = [anchor_keys[owner] if owner >= 0 else 0 for owner in owners]
     return Context(
         anchors=torch.zeros(local, 4),
-        candidates=torch.zeros(count + len(hard), 4),
+        candidates=Candidates(torch.zeros(count + len(hard), 4)),
         positive_ids=torch.arange(local) + offset,
         regions={"positives": range(count), "hard": range(count, count + len(hard))},
         owners=torch.tensor([*range(count), *owners]),
+        valid=torch.tensor([*range(count), *owners]) >= 0,
         anchor_keys=torch.tensor(anchor_keys[offset : offset + local]),
         candidate_keys=torch.tensor([*positive_keys, *hard_keys]),
         candidate_anchor_keys=torch.tensor([*anchor_keys, *origins]),
@@ -77,6 +84,56 @@ def test_a_hard_negative_of_the_same_anchor_in_another_row_stays() -> None:
 def test_hard_negatives_that_equal_a_positive_or_only_pad_are_left_out() -> None:
     ctx = context([1, 2], [11, 12], hard=[(11, 1), (0, -1)])
     assert HardNegatives().sample(ctx).mask.tolist() == [[False, False], [True, False]]
+
+
+FEW = st.integers(0, 3)
+
+
+@given(st.lists(st.tuples(FEW, FEW), min_size=2, max_size=5), st.lists(st.tuples(FEW, st.integers(-1, 1)), max_size=4))
+def test_usable_is_the_rule_row_by_row(pairs: list[tuple[int, int]], hard: list[tuple[int, int]]) -> None:
+    ctx = context([a for a, _ in pairs], [p for _, p in pairs], hard)
+    expected = []
+    for anchor, positive in pairs:
+        row = [key not in (anchor, positive) and pair[0] != anchor for pair in pairs for key in pair[1:]]
+        expected.append(row + [owner >= 0 and key not in (anchor, positive) for key, owner in hard])
+    assert usable(ctx, torch.arange(len(pairs) + len(hard))).tolist() == expected
+
+
+def test_of_a_queue_what_was_written_and_was_never_a_positive_of_the_anchor() -> None:
+    ctx = bank_context(batch=2, bank=4)
+    ctx.candidate_keys[2], ctx.candidate_keys[3] = 0, 101  # the texts of anchor 0 and of the positive of anchor 1
+    ctx.candidate_anchor_keys[4] = 1  # came with anchor 1 in an earlier step
+    ctx.valid[5] = False
+    proposed = QueueNegatives().sample(ctx)
+    assert proposed.ids.tolist() == [2, 3, 4, 5]
+    assert proposed.mask.tolist() == [[False, True, True, False], [True, False, False, False]]
+    assert QueueNegatives(mask_duplicates=False).sample(ctx).mask.tolist() == [[True, True, True, False]] * 2
+
+
+@pytest.mark.parametrize("sizes", [(5,), (3, 4), (2, 0, 3), (0, 4), (1, 1, 1)])
+@pytest.mark.parametrize("shape", [(6,), (2, 3)])
+def test_a_table_in_parts_is_their_concatenation(sizes: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    parts = [unit(size, 4, seed=size).requires_grad_() for size in sizes]
+    whole, table = torch.cat(parts), Candidates(*parts)
+    ids = torch.arange(6).reshape(shape) % len(whole)
+    assert len(table) == len(whole)
+    assert torch.equal(table[ids], whole[ids])
+    scale = torch.arange(24.0).reshape(*shape, 4)
+    ours, reference = (
+        torch.autograd.grad((rows[ids] * scale).sum(), parts, allow_unused=True) for rows in (table, whole)
+    )
+    for mine, theirs in zip(ours, reference, strict=True):
+        assert torch.equal(torch.zeros(0, 4) if mine is None else mine, theirs)
+
+
+@pytest.mark.parametrize("region", [None, "bank"])
+def test_rows_come_in_the_type_of_the_anchors(region: str | None) -> None:
+    ctx = bank_context(batch=2, bank=3)
+    rows = torch.cat(ctx.candidates.parts)
+    ctx.candidates = Candidates(rows[:2], rows[2:].half())
+    ids = torch.tensor([[2, 4], [3, 3]])
+    found = ctx.vectors(ids, region)
+    assert found.dtype == torch.float32 and torch.equal(found, rows.half()[ids].float())
 
 
 def test_joined_pools_keep_their_masks_and_weights() -> None:

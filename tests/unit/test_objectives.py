@@ -1,12 +1,24 @@
-"""InfoNCE and the masked-language-model term against loops written from the formulas."""
+"""Every objective and the masked-language-model term against loops written from the formulas."""
 
+import itertools
 import math
 
 import pytest
 import torch
+from formulas import FORMULAS, MARGIN
 from helpers import tiny_tokenizer
 
-from hf_contrastive.objectives import InfoNCE, MaskedLanguageModelHead, cross_entropy_of_pool, mask_tokens
+from hf_contrastive.objectives import (
+    NCE,
+    OBJECTIVES,
+    InfoNCE,
+    MaskedLanguageModelHead,
+    Objective,
+    SampledSoftmax,
+    Triplet,
+    cross_entropy_of_pool,
+    mask_tokens,
+)
 from hf_contrastive.objectives.masked_lm import IGNORED
 
 
@@ -14,29 +26,148 @@ def unit(*shape: int) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(*shape, dtype=torch.float64), dim=-1)
 
 
-def loop(anchors, positives, negatives, mask, weights, temperature) -> float:
-    """The formula, term by term, in Python's own float64."""
-    losses = []
-    for i in range(len(anchors)):
-        positive = math.exp(float(anchors[i] @ positives[i]) / temperature)
-        total = positive
-        for j in range(negatives.shape[-2]):
-            if mask[i][j]:
-                row = negatives[j] if negatives.dim() == 2 else negatives[i, j]
-                total += float(weights[i][j]) * math.exp(float(anchors[i] @ row) / temperature)
-        losses.append(-math.log(positive / total))
-    return sum(losses) / len(losses)
+def make(name: str, temperature: float) -> Objective:
+    return Triplet(temperature, MARGIN) if name == "triplet" else OBJECTIVES[name](temperature)
 
 
-@pytest.mark.parametrize("temperature", [0.05, 1.0])
+def test_every_objective_has_a_formula_here() -> None:
+    assert FORMULAS.keys() == OBJECTIVES.keys()
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+@pytest.mark.parametrize("full", [True, False], ids=["mask, weights, each its log_q", "neither, one log_q"])
 @pytest.mark.parametrize("shared_pool", [True, False])
-def test_equals_a_double_loop(temperature: float, shared_pool: bool) -> None:
+@pytest.mark.parametrize("name", FORMULAS)
+def test_loss_and_gradient_equal_a_double_loop(name: str, shared_pool: bool, full: bool, temperature: float) -> None:
     torch.manual_seed(0)
-    anchors, positives = unit(5, 8), unit(5, 8)
-    negatives = unit(7, 8) if shared_pool else unit(5, 7, 8)
-    mask, weights = torch.rand(5, 7) > 0.3, torch.rand(5, 7).double() + 0.5
-    loss = InfoNCE(temperature)(anchors, positives, negatives, mask, weights)
-    assert loss.item() == pytest.approx(loop(anchors, positives, negatives, mask, weights, temperature), rel=1e-12)
+    b, p, width = 4, 6, 5
+    vectors = [unit(b, width), unit(b, width), unit(p, width) if shared_pool else unit(b, p, width)]
+    mask = torch.rand(b, p) > 0.3 if full else None
+    if mask is not None:
+        mask[2] = False  # an anchor without negatives
+    weights = torch.rand(b, p).double() + 0.5 if full else None
+    log_q = (torch.rand(b, p) if full else torch.rand(p)).double().add(0.1).log()
+    positive_log_q = torch.rand(b).double().add(0.1).log()
+
+    leaves = [x.requires_grad_() for x in vectors]
+    loss = make(name, temperature)(*leaves, mask, weights, log_q, positive_log_q)
+    found = torch.autograd.grad(loss, leaves)
+
+    total, expected = 0.0, [torch.zeros_like(x) for x in vectors]
+    anchors, positives, negatives = (x.detach() for x in vectors)
+    for i in range(b):
+        usable = [j for j in range(p) if mask is None or mask[i, j]]
+        rows = {j: negatives[j] if shared_pool else negatives[i, j] for j in usable}
+        scores = [float(anchors[i] @ rows[j]) / temperature for j in usable]
+        given = [float(weights[i, j]) if weights is not None else 1.0 for j in usable]
+        counts = [p * math.exp(log_q.expand(b, p)[i, j]) for j in usable]
+        one, d_positive, slopes = FORMULAS[name](
+            float(anchors[i] @ positives[i]) / temperature,
+            list(zip(scores, given, counts, strict=True)),
+            p * math.exp(positive_log_q[i]),
+        )
+        total += one / b
+        expected[0][i] += d_positive * positives[i] / temperature / b
+        expected[1][i] += d_positive * anchors[i] / temperature / b
+        for j, slope in zip(usable, slopes, strict=True):
+            expected[0][i] += slope * rows[j] / temperature / b
+            (expected[2] if shared_pool else expected[2][i])[j] += slope * anchors[i] / temperature / b
+    assert loss.item() == pytest.approx(total, rel=1e-12)
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "apart"),
+    [("infonce", False), ("sampled_softmax", False), ("triplet", False), ("negative_sampling", True), ("nce", True)],
+)
+def test_the_loss_of_one_negative_is_the_objective_with_it_alone(name: str, apart: bool) -> None:
+    """Drawn for certain: log_q = 0. Where the positive has a term `apart`, -log sigmoid(s_p), that is not in it."""
+    torch.manual_seed(0)
+    objective = make(name, 1.0)
+    positive, pool = torch.randn(3).double(), torch.randn(3, 4).double()
+    found = objective.per_negative(positive, pool)
+    certain = torch.zeros(1).double()
+    for i, j in itertools.product(range(3), range(4)):
+        alone = objective.contrast(positive[i : i + 1], pool[i : i + 1, j : j + 1] * 1.0, None, None, certain, certain)
+        own = math.log(1 + math.exp(-positive[i])) if apart else 0.0
+        assert found[i, j].item() == pytest.approx(alone.item() - own, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("objective", "given"), [(SampledSoftmax(), (None, 0)), (NCE(), (None, 0)), (NCE(), (0, None))], ids=str
+)
+def test_refuses_negatives_of_unknown_probability(objective, given) -> None:
+    log_q, positive_log_q = (None if x is None else torch.zeros(1) for x in given)
+    with pytest.raises(ValueError, match=r"needs negatives that were drawn with a known probability \(log_q\)"):
+        objective.contrast(torch.zeros(1), torch.zeros(1, 2), None, None, log_q, positive_log_q)
+
+
+# A vocabulary small enough to go through all draws of it.
+SCORES = torch.tensor([0.3, -1.2, 1.7], dtype=torch.float64)
+NOISE = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_sampled_softmax_estimates_the_partition_function_without_bias(k: int) -> None:
+    """exp(loss) is Z / exp(s_p): its mean over all draws of k, the positive's masked, is the whole softmax's."""
+    positive, mean = 0, 0.0
+    for draw in itertools.product(range(3), repeat=k):
+        words = torch.tensor(draw)
+        loss = SampledSoftmax(1.0).contrast(
+            SCORES[positive].reshape(1), SCORES[words].reshape(1, k), (words != positive).reshape(1, k), None,
+            log_q=NOISE[words].log(),
+        )  # fmt: skip
+        mean += NOISE[words].prod().item() * math.exp(loss)
+    assert mean * math.exp(SCORES[positive]) == pytest.approx(SCORES.exp().sum().item(), rel=1e-12)
+
+
+def expected_nce_gradient(scores: torch.Tensor, positive: int, k: int, masked: bool = False) -> torch.Tensor:
+    """d/d(scores) of NCE's mean over all draws of k: each word once, with the k q draws of it as its weight."""
+    scores = scores.clone().requires_grad_()
+    own = scores[positive].reshape(1)
+    # The pool has as many columns as there are words; its expected counts are to be those of k draws.
+    counts = NOISE.log() + math.log(k / len(NOISE))
+    mask = (torch.arange(len(NOISE)) != positive).unsqueeze(0) if masked else None
+    loss = NCE(1.0).contrast(
+        own, scores.unsqueeze(0), mask, k * NOISE.unsqueeze(0), counts, counts[positive].reshape(1)
+    )
+    return torch.autograd.grad(loss, scores)[0]
+
+
+def test_the_expected_nce_gradient_is_the_mean_over_all_draws() -> None:
+    mean = torch.zeros(3, dtype=torch.float64)
+    for draw in itertools.product(range(3), repeat=2):
+        scores, words = SCORES.clone().requires_grad_(), torch.tensor(draw)
+        own, log_q = scores[1].reshape(1), NOISE.log()
+        loss = NCE(1.0).contrast(own, scores[words].unsqueeze(0), None, None, log_q[words], log_q[1].reshape(1))
+        mean += NOISE[words].prod() * torch.autograd.grad(loss, scores)[0]
+    torch.testing.assert_close(mean, expected_nce_gradient(SCORES, 1, 2), rtol=1e-12, atol=1e-14)
+
+
+def test_nce_with_more_noise_approaches_the_gradient_of_the_full_softmax() -> None:
+    """For scores that are log probabilities (Mnih and Teh, 2012, equation 13); the difference goes like 1 / k."""
+    scores = SCORES.log_softmax(0)
+    softmax = scores.exp() - torch.tensor([0, 1, 0])
+    error = {k: (expected_nce_gradient(scores, 1, k) - softmax).norm().item() for k in (1, 10, 1000, 100_000)}
+    assert error[1] > 0.3 and error[1] > 2 * error[10] > 100 * error[1000]
+    assert 1000 * error[1000] == pytest.approx(100_000 * error[100_000], rel=0.02)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_at_the_optimum_of_nce_scores_are_log_probabilities(masked: bool) -> None:
+    """Or log odds, where draws that hit the positive are masked."""
+    data = torch.tensor([0.6, 0.1, 0.3], dtype=torch.float64)
+    scores = (data / (1 - data)).log() if masked else data.log()
+    gradient = sum(p * expected_nce_gradient(scores, word, 5, masked) for word, p in enumerate(data))
+    assert gradient.abs().max() < 1e-15
+    assert sum(p * expected_nce_gradient(scores + 0.1, w, 5, masked) for w, p in enumerate(data)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("margin", [-0.1, float("nan")])
+def test_refuses_a_negative_margin(margin: float) -> None:
+    with pytest.raises(ValueError, match="margin must not be negative"):
+        Triplet(margin=margin)
 
 
 def test_in_batch_equals_cross_entropy_over_cosines() -> None:

@@ -1,0 +1,136 @@
+"""What a source of negatives adds to a training step of SimCSE: each beside the plain step, in turns.
+
+    HF_CONTRASTIVE_DATA=FOLDER python benchmarks/negatives_cost.py --model CHECKPOINT
+
+Killed and started again with the same settings, it goes on where it stopped.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from harness import RESULTS, Measurement, Results, model_name, run_child, spread, start
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sentence_training import default_data, first_sentences
+
+POOL = 4096
+TARGETS = {"ace_exact": 1.10, "ace_exact_fresh": 1.35}
+
+
+def sources(batch_size: int) -> dict[str, list[Any]]:
+    """What stands under `negatives:`, by name; the first is what the others are measured against."""
+    fresh = batch_size // 4
+    return {
+        "in_batch": ["in_batch"],
+        "queue": ["in_batch", "queue"],
+        "self_adversarial": ["in_batch", {"name": "self_adversarial", "part": "queue"}],
+        "random_fresh": ["in_batch", {"name": "uniform", "k": fresh, "fresh": True}],
+        "ace_exact": ["in_batch", {"name": "adversarial"}],
+        "ace_exact_fresh": ["in_batch", {"name": "adversarial", "fresh": fresh}],
+        "ace_reinforce": ["in_batch", {"name": "adversarial", "estimator": "reinforce"}],
+    }
+
+
+def main(
+    model: Annotated[str, typer.Option(envvar="HF_CONTRASTIVE_CHECKPOINT", help="Folder or Hub name.")] = (
+        "distilbert-base-cased"
+    ),
+    data: Annotated[
+        Path | None, typer.Option(help="Text file; default: ${HF_CONTRASTIVE_DATA}/sentences/wiki_en.txt.gz.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    batch_size: Annotated[int, typer.Option(min=4, help="Rows a step; a quarter of it is encoded anew.")] = 64,
+    max_length: Annotated[int, typer.Option(min=3, help="Tokens a sentence.")] = 32,
+    steps: Annotated[int, typer.Option(min=1, help="Steps that are timed.")] = 12,
+    warmup: Annotated[int, typer.Option(min=1, help="Steps before them.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each source.")] = 5,
+    only: Annotated[list[str] | None, typer.Option(help="Repeatable; in_batch is always measured.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Default: benchmarks/results/negatives_cost_DEVICE.json.")
+    ] = None,
+) -> None:
+    """Measure, print the table, write the JSON."""
+    settings = {
+        "model": model,
+        "data": str(data or default_data()),
+        "device": device,
+        "batch_size": batch_size,
+        "max_length": max_length,
+        "steps": steps,
+        "warmup": warmup,
+        "bf16": True,
+        "chunk_size": 32 if device == "cpu" else None,
+        "bank_size": POOL,
+    }
+    named = {**settings, "model": model_name(model)}
+    results = Results(output or RESULTS / f"negatives_cost_{device}.json", named, ["accelerate"], summarise)
+    compare(results, settings, rounds, only)
+    show(results.summary)
+
+
+def compare(
+    results: Results,
+    settings: dict[str, Any],
+    rounds: int,
+    only: list[str] | None = None,
+    run: Callable[..., Measurement] = run_child,
+) -> None:
+    """Make the measurements that `results` lack, in turns."""
+    job = {key: value for key, value in settings.items() if key != "bank_size"}
+    chosen = {
+        name: negatives
+        for name, negatives in sources(settings["batch_size"]).items()
+        if only is None or name in ("in_batch", *only)
+    }
+    missing = [(turn, name) for turn in range(rounds) for name in chosen if not results.has(round=turn, source=name)]
+    with tempfile.TemporaryDirectory() as folder:
+        sentences = Path(folder) / "sentences.txt"
+        rows = settings["batch_size"] * (settings["warmup"] + settings["steps"])
+        sentences.write_text(
+            "".join(f"{line}\n" for line in first_sentences(settings["data"], rows)), encoding="utf-8"
+        )
+        for turn, name in track(missing, "measuring", console=Console(stderr=True)):
+            overrides = {"negatives": json.dumps(chosen[name]), "bank_size": settings["bank_size"]}
+            arguments = {**job, "data": str(sentences), "contestant": "ours", "overrides": overrides}
+            variables = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
+            measured = run(Path(__file__).with_name("contestant.py"), arguments, variables)
+            results.add({"round": turn, "source": name, **measured})
+
+
+def summarise(measurements: list[Measurement]) -> dict[str, Any]:
+    """Median step of each source, and its ratio to the plain step of the same round."""
+    steps: dict[str, dict[int, float]] = {}
+    for measurement in measurements:
+        steps.setdefault(measurement["source"], {})[measurement["round"]] = measurement["step_seconds"]["median"]
+    plain = steps.get("in_batch", {})
+    summary: dict[str, Any] = {}
+    for name, made in steps.items():
+        summary[name] = {"step_seconds": spread(list(made.values()))}
+        ratios = [made[turn] / plain[turn] for turn in sorted(made.keys() & plain.keys())]
+        if name != "in_batch" and ratios:
+            summary[name] |= {"ratio": spread(ratios), "target": TARGETS.get(name)}
+    return summary
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Print the table."""
+    table = Table("", "seconds a step", "to the plain step", "target", title="what a source of negatives costs")
+    for name, figures in summary.items():
+        seconds, ratio = figures["step_seconds"], figures.get("ratio")
+        table.add_row(
+            name,
+            f"{seconds['mean']:.3f} ± {seconds['stdev']:.3f}",
+            f"{ratio['mean']:.3f} ± {ratio['stdev']:.3f}" if ratio else "",
+            f"{figures['target']:.2f}" if figures.get("target") else "",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,134 @@
+"""Sources of negatives beside each other: SimCSE on one checkpoint, several seeds, at equal steps and at equal time.
+
+    python benchmarks/negatives_study.py [--settings unsup] [--sources ace_exact] [-- --key value ...]
+
+One run after the other, each in a process of its own; a JSON file a run, so that a study that was cut off goes on
+where it stopped. `--budget time` gives a source as many steps as fit into the time of the plain run's, by the costs
+that `negatives_cost.py` has measured; sources within 2% of the plain step are not run again.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from harness import RESULTS, ROOT, start
+from simcse_study import show, study
+
+from hf_contrastive.errors import RecipeError
+
+SIMCSE = ROOT / "recipes" / "simcse"
+FRESH = 16  # sentences encoded beside a batch of 64 pairs: the same number for every source that encodes any
+ACE: dict[str, Any] = {"name": "adversarial", "fresh": FRESH, "k": FRESH}
+SOURCES: dict[str, list[Any]] = {
+    "in_batch": [],
+    "queue": ["queue"],
+    "random": [{"name": "uniform", "k": FRESH, "fresh": True}],
+    "mined": ["hard"],
+    "self_adversarial": [{"name": "self_adversarial", "part": "queue"}],
+    "ace_exact": [ACE],
+    "ace_reinforce": [{**ACE, "estimator": "reinforce"}],
+    "ace_no_entropy": [{**ACE, "entropy_weight": 0.0}],
+    "ace_no_false_negatives": [{**ACE, "false_negatives": "keep"}],
+}
+# The recipe, what is in the pool anyway, and which columns are read.
+SETTINGS: dict[str, tuple[Path, list[str], str | None]] = {
+    "unsup": (SIMCSE / "unsup-distilbert.yaml", ["in_batch"], None),
+    "sup_pairs": (SIMCSE / "sup-distilbert.yaml", ["in_batch"], "{anchor: sent0, positive: sent1}"),
+    "sup": (SIMCSE / "sup-distilbert.yaml", ["in_batch", "hard"], None),
+}
+STEPS = {"unsup": 220, "sup_pairs": 150, "sup": 150}
+OUTPUT = RESULTS / "negatives_study"
+RUNS = Path("runs/negatives_study")
+
+
+def main(
+    context: typer.Context,
+    settings: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(SETTINGS)}.")] = None,
+    sources: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(SOURCES)}.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option(help="Repeatable; default: 42, 43, 44.")] = None,
+    budget: Annotated[str, typer.Option(help="steps or time.")] = "steps",
+    output: Annotated[Path, typer.Option(help="Folder of the JSON files.")] = OUTPUT,
+) -> None:
+    """Run what is missing, seed by seed, and print a table for each setting."""
+    chosen, wanted = settings or list(SETTINGS), sources or list(SOURCES)
+    for name, known in [(name, SETTINGS) for name in chosen] + [(name, SOURCES) for name in wanted]:
+        if name not in known:
+            raise RecipeError(f"unknown setting or source {name!r}; choose from {', '.join(known)}")
+    if budget not in ("steps", "time"):
+        raise RecipeError(f"--budget: choose steps or time, got {budget!r}")
+    # All sources with one seed come before the next seed: a study that is cut off still compares like with like.
+    for seed in seeds or [42, 43, 44]:
+        for setting in chosen:
+            for source in wanted:
+                run_one(setting, source, seed, budget, output, context.args)
+    for setting in chosen:
+        show(found(setting, output))
+
+
+def run_one(setting: str, source: str, seed: int, budget: str, output: Path, extra: list[str]) -> None:
+    """Train with one source and one seed, where its file is not there yet."""
+    recipe, base, columns = SETTINGS[setting]
+    if setting == "sup" and source == "mined":
+        return  # its hard negatives are the data's own
+    steps, name = STEPS[setting], f"{setting}-{source}"
+    if budget == "time":
+        fewer = round(steps / cost(source))
+        if fewer > 0.98 * steps:
+            return
+        steps, name = fewer, f"{name}-equal_time"
+    overrides = ["--negatives", json.dumps([*base, *SOURCES[source]]), "--max_steps", str(steps)]
+    # Evaluated as often as the recipe does; the last time after the last step.
+    every = -(-steps // 4)
+    overrides += ["--eval_steps", str(every), "--save_steps", str(every)]
+    if columns is not None:
+        overrides += ["--columns", columns]
+    if source == "mined":
+        overrides += mined(setting, output)
+    study([recipe], [seed], output, RUNS, [*overrides, *extra], name=name, same_start=f"{setting.split('_')[0]}*.json")
+
+
+def mined(setting: str, output: Path) -> list[str]:
+    """Overrides that train on sentences mined with the model of the plain run, which was trained before."""
+    model = RUNS / f"{setting}-in_batch-42" / "final"
+    path = RUNS / f"mined-{setting}.parquet"
+    if not path.is_file():
+        if not model.is_dir():
+            raise RecipeError(f"{model}: train {setting} with in_batch first; its model mines the hard negatives")
+        from hf_contrastive.recipe import load_recipe
+
+        data = load_recipe(SETTINGS[setting][0], []).data
+        command = [sys.executable, "-m", "hf_contrastive.cli", "mine", data.train_data, str(model)]
+        command += ["--output", str(path), "--k", "1", "--bf16", "--max-percent", "0.95"]
+        if data.max_train_rows is not None:
+            command += ["--max-rows", str(data.max_train_rows)]
+        if setting != "unsup":
+            command += ["--anchor", "sent0", "--positive", "sent1"]
+        subprocess.run(command, check=True)
+    return ["--train_data", str(path), "--columns", "{anchor: anchor, positive: positive, negatives: [negative_1]}"]
+
+
+def cost(source: str) -> float:
+    """How much longer a step with this source takes than a plain one, as measured."""
+    path = RESULTS / "negatives_cost_cpu.json"
+    if not path.is_file():
+        raise RecipeError(f"{path}: not there; run benchmarks/negatives_cost.py first")
+    same = {"random": "random_fresh", "ace_exact": "ace_exact_fresh", "ace_no_entropy": "ace_exact_fresh"}
+    same |= {"ace_no_false_negatives": "ace_exact_fresh"}
+    figures = json.loads(path.read_text(encoding="utf-8"))["summary"].get(same.get(source, source), {})
+    return max(1.0, figures.get("ratio", {"mean": 1.0})["mean"])
+
+
+def found(setting: str, output: Path) -> dict[str, list[dict[str, Any]]]:
+    """All results of a setting by source."""
+    made: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(output.glob(f"{setting}-*.json")):
+        name = path.stem.removeprefix(f"{setting}-").rpartition("-")[0]
+        made.setdefault(f"{setting} {name}", []).append(json.loads(path.read_text(encoding="utf-8")))
+    return made
+
+
+if __name__ == "__main__":
+    start(main, allow_extra_args=True)

@@ -1,0 +1,96 @@
+"""A cache of hard negatives for each anchor (NSCaching: Zhang et al., ICDE 2019)."""
+
+import torch
+from torch import Tensor
+
+from hf_contrastive.negatives.protocol import Context, Negatives, NegativeSampler, full_precision, usable
+from hf_contrastive.negatives.registry import register
+
+
+@register("cached")
+class CachedNegatives(NegativeSampler):
+    """Uniform draws from a cache of hard negatives of each anchor, which is renewed whenever the anchor comes by.
+
+    Renewal draws `cache_size` rows out of the union of the cache and `candidates` uniform ones, without replacement,
+    in proportion to exp(similarity / temperature). Anchors share a slot where their keys agree modulo `slots`; a slot
+    that another anchor filled is a start no worse than random, and false negatives are masked when they are used.
+
+    Args:
+        k: negatives an anchor.
+        cache_size: rows in a cache.
+        candidates: uniform rows that compete with them.
+        slots: caches.
+        temperature: smaller keeps harder rows.
+        mask_duplicates: leave out candidates whose text equals the anchor's or its positive's.
+    """
+
+    needs = frozenset({"bank"})
+    cache: Tensor
+
+    def __init__(
+        self,
+        k: int = 16,
+        cache_size: int = 30,
+        candidates: int = 30,
+        slots: int = 65536,
+        temperature: float = 0.05,
+        mask_duplicates: bool = True,
+    ) -> None:
+        super().__init__()
+        for name, value in (("k", k), ("cache_size", cache_size), ("candidates", candidates), ("slots", slots)):
+            if value < 1:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if not temperature > 0:
+            raise ValueError(f"temperature must be greater than 0, got {temperature}")
+        self.k = k
+        self.candidates = candidates
+        self.temperature = temperature
+        self.mask_duplicates = mask_duplicates
+        # Rows counted from the start of the bank; -1: not filled yet.
+        self.register_buffer("cache", torch.full((slots, cache_size), -1))
+
+    def sample(self, context: Context, k: int | None = None) -> Negatives:
+        """Ids [B, k] out of each anchor's cache; in training renews the caches of these anchors."""
+        slots = self._slots(context)
+        cached = self._filled(context, slots)
+        shape = (len(slots), k or self.k)
+        column = torch.randint(cached.shape[1], shape, generator=context.generator, device=cached.device)
+        ids = cached.gather(1, column) + context.regions["bank"].start
+        if self.training:
+            self._renew(context, slots, cached)
+        return Negatives(ids, usable(context, ids, self.mask_duplicates), "bank")
+
+    def _slots(self, context: Context) -> Tensor:
+        keys = context.anchor_keys if context.anchor_keys is not None else context.positive_ids
+        return keys % len(self.cache)
+
+    def _filled(self, context: Context, slots: Tensor) -> Tensor:
+        """Caches [B, cache_size] with random rows where nothing was cached yet."""
+        cached = self.cache[slots]
+        random = _uniform(context, tuple(cached.shape))
+        # A bank of another size, in a run started from this one's state, would be read beyond its end.
+        return torch.where((cached < 0) | (cached >= len(context.regions["bank"])), random, cached)
+
+    def _renew(self, context: Context, slots: Tensor, cached: Tensor) -> None:
+        pool = torch.cat([cached, _uniform(context, (len(slots), self.candidates))], dim=1)
+        ids = pool + context.regions["bank"].start
+        with full_precision(context.anchors.device):
+            scores = torch.einsum("bd,bkd->bk", context.anchors, context.vectors(ids, "bank")) / self.temperature
+        scores = scores.float().masked_fill(_repeats(pool), -1e4)
+        scores = scores.masked_fill(~usable(context, ids, self.mask_duplicates), -2e4)
+        noise = torch.rand(scores.shape, generator=context.generator, device=scores.device)
+        kept = (scores - (-noise.clamp(min=1e-20).log()).log()).topk(cached.shape[1], dim=1).indices  # Gumbel top-k
+        # All processes write all caches, so that their copies, and what a checkpoint holds, stay the same.
+        self.cache[context.gather(slots)] = context.gather(pool.gather(1, kept))
+
+
+def _uniform(context: Context, shape: tuple[int, ...]) -> Tensor:
+    size = len(context.regions["bank"])
+    return torch.randint(size, shape, generator=context.generator, device=context.candidates.device)
+
+
+def _repeats(rows: Tensor) -> Tensor:
+    """Where a row of [B, P] stands in a column before this one too."""
+    ordered, place = rows.sort(dim=1, stable=True)
+    repeated = torch.zeros_like(rows, dtype=torch.bool)
+    return repeated.scatter(1, place[:, 1:], ordered[:, 1:] == ordered[:, :-1])

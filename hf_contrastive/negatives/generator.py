@@ -1,0 +1,55 @@
+"""The learned distribution of adversarial negatives, g(candidate | anchor), over a pool."""
+
+import torch
+from torch import Tensor, nn
+
+from hf_contrastive.negatives.protocol import full_precision
+
+
+class PoolGenerator(nn.Module):
+    """Log-bilinear: g(j | i) is the softmax over the pool of (U a_i) . (V c_j) / temperature.
+
+    Args:
+        width: D, size of the vectors.
+        hidden: size of the two projections U and V.
+        temperature: of the softmax.
+        warm_start: begin with U = V, a random orthonormal projection scaled to keep inner products: g then prefers
+            what is similar to the anchor. Else begin near uniform.
+        seed: of the initial values; torch's own random numbers are left as they were.
+    """
+
+    def __init__(
+        self, width: int, hidden: int = 64, temperature: float = 0.1, warm_start: bool = True, seed: int = 0
+    ) -> None:
+        super().__init__()
+        hidden = min(hidden, width)
+        random = torch.Generator().manual_seed(seed)
+        both = torch.randn(2, hidden, width, generator=random)
+        if warm_start:
+            rows = torch.linalg.qr(both[0].T).Q.T * (width / hidden) ** 0.5
+            both = torch.stack([rows, rows])
+        else:
+            both = both * (0.1 / width**0.5)
+        self.anchor_projection = nn.Parameter(both[0].contiguous())
+        self.candidate_projection = nn.Parameter(both[1].contiguous())
+        self.temperature = temperature
+
+    def forward(self, anchors: Tensor, rows: Tensor) -> Tensor:
+        """Logits [B, P] of pool rows [P, D], or [B, K] of each anchor's own rows [B, K, D]."""
+        with full_precision(anchors.device):
+            asked = anchors.float() @ self.anchor_projection.T / self.temperature
+            offered = rows.float() @ self.candidate_projection.T
+            return asked @ offered.T if offered.dim() == 2 else torch.einsum("bd,bkd->bk", asked, offered)
+
+
+def log_distribution(logits: Tensor, valid: Tensor) -> Tensor:
+    """Log softmax over the pool [B, P] without the rows that are not `valid` [P]: their probability is 0.
+
+    The log of it is a large negative number instead of minus infinity, so that products with it stay finite.
+    """
+    return logits.masked_fill(~valid, -1e4).log_softmax(-1)
+
+
+def entropy(log_probabilities: Tensor) -> Tensor:
+    """Entropy [B], in nats, of distributions [B, P]."""
+    return -(log_probabilities.exp() * log_probabilities).sum(-1)

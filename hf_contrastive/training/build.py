@@ -1,0 +1,124 @@
+"""From arguments to the module that is trained, and whether data and sampler fit each other."""
+
+import itertools
+from typing import Any
+
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+from datasets import Dataset
+
+from hf_contrastive.arguments import ContrastiveTrainingArguments, NegativesArguments
+from hf_contrastive.data import load_known_pairs
+from hf_contrastive.errors import DataError, RecipeError
+from hf_contrastive.models import SentenceEncoder
+from hf_contrastive.negatives import InBatchNegatives, NegativeSampler, build_negatives
+from hf_contrastive.objectives import OBJECTIVES, Objective, Triplet
+from hf_contrastive.training.bank import SentenceBank
+from hf_contrastive.training.model import ContrastiveModel
+
+
+def contrastive_model(
+    encoder: SentenceEncoder,
+    args: ContrastiveTrainingArguments,
+    negatives: Any,
+    options: NegativesArguments | None = None,
+    max_length: int = 32,
+) -> ContrastiveModel:
+    """Wrap an encoder as the arguments say.
+
+    Args:
+        negatives: a sampler, or what a recipe says under `negatives:`.
+        options: what else a recipe says of negatives.
+        max_length: tokens a sentence in training; what a bank stores.
+
+    Raises:
+        RecipeError: sampler and objective do not fit each other or the task.
+    """
+    options = options if options is not None else NegativesArguments()
+    negatives = make_negatives(negatives, options, encoder.width, args.seed)
+    objective = make_objective(args.objective, args.temperature, args.margin)
+    check_sampler(negatives, objective, args.objective)
+    bank = None
+    if "bank" in negatives.needs:
+        bank = SentenceBank(options.bank_size, max_length, encoder.width, encoder.tokenizer.pad_token_id)
+    return ContrastiveModel(
+        encoder,
+        negatives,
+        objective,
+        bank=bank,
+        reverse=InBatchNegatives(options.mask_duplicates) if args.symmetric else None,
+        mlm_weight=args.mlm_weight,
+        mlm_probability=args.mlm_probability,
+        chunk_size=args.encode_chunk_size,
+        recompute=args.recompute_chunks,
+        gather=options.gather_across_ranks,
+        seed=args.seed,
+    )
+
+
+def make_negatives(negatives: Any, options: NegativesArguments, width: int | None, seed: int) -> NegativeSampler:
+    """The sampler itself, or the one that a recipe means by `negatives`.
+
+    Args:
+        width: size of the vectors, for samplers that learn.
+        seed: of a learned sampler's initial values.
+    """
+    if isinstance(negatives, NegativeSampler):
+        return negatives
+    configs = NegativesArguments(negatives=negatives).sampler_configs
+    shared = {"mask_duplicates": options.mask_duplicates, "width": width, "seed": seed}
+    return build_negatives(with_known_pairs(configs), **shared)
+
+
+def make_objective(name: str, temperature: float, margin: float) -> Objective:
+    """The objective of that name; only triplet has a margin."""
+    kind = OBJECTIVES[name]
+    return Triplet(temperature, margin) if kind is Triplet else kind(temperature)
+
+
+def check_sampler(negatives: NegativeSampler, objective: Objective, name: str) -> None:
+    """Refuse a sampler that reads what sentences do not have, or whose draws the objective cannot correct."""
+    if "counts" in negatives.needs:
+        raise RecipeError(
+            "negatives: sampler unigram needs counts of its candidates, which sentences lack; use uniform"
+        )
+    if objective.needs_log_q and not negatives.gives_log_q:
+        raise RecipeError(
+            f"objective: {name} needs negatives drawn with a known probability; use uniform, or objective: infonce"
+        )
+
+
+def with_known_pairs(config: Any) -> Any:
+    """A sampler's configuration in which `known: FILE` has become the pairs of that file."""
+    if isinstance(config, list):
+        return [with_known_pairs(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    return {
+        key: load_known_pairs(value) if key == "known" and isinstance(value, str) else with_known_pairs(value)
+        for key, value in config.items()
+    }
+
+
+def most_views(dataset: Any, rows: int = 1000) -> int:
+    """Sentences a row, at most, of a tokenised dataset: 1 dropout pairs, 2 pairs, more: hard negatives, in some rows.
+
+    Of a stream only the first `rows` rows are looked at.
+    """
+    if isinstance(dataset, Dataset):
+        tokens = dataset.select_columns("tokens").with_format("arrow")[:]["tokens"]
+        return pc.max(pc.list_value_length(tokens)).as_py()
+    return max(len(row["tokens"]) for row in itertools.islice(iter(dataset), rows))
+
+
+def check_regions(sampler: NegativeSampler, views: int) -> None:
+    """Refuse data whose hard negatives no sampler reads, and samplers whose hard negatives the data lack."""
+    if views > 2 and "hard" not in sampler.needs:
+        raise DataError(
+            "negatives: the data have hard negatives that no sampler uses; add hard, for instance "
+            "`negatives: [in_batch, hard]`, or leave their columns out of `columns`"
+        )
+    if views <= 2 and "hard" in sampler.needs:
+        raise DataError(
+            "negatives: sampler hard finds no hard negatives in the data; name their columns, "
+            "`columns: {anchor: ..., positive: ..., negatives: [COLUMN]}`"
+        )

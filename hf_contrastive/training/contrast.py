@@ -1,0 +1,202 @@
+"""The contrast of a step: candidates gathered, negatives proposed, scored, and reported back to their sampler."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hf_contrastive.negatives import Candidates, Context, Negatives, NegativeSampler
+from hf_contrastive.objectives import Objective
+from hf_contrastive.training.bank import SentenceBank
+from hf_contrastive.training.distributed import gather_rows, rank, world_size
+
+# Token ids [F, l], attention mask [F, l] and lengths to unit vectors [F, D] with gradient.
+EncodeTokens = Callable[[Tensor, Tensor, list[int]], Tensor]
+
+
+@dataclass
+class Sentences:
+    """Encoded sentences of one kind: anchors, positives or hard negatives.
+
+    Attributes:
+        vectors: unit vectors [n, D] with gradient.
+        keys: [n], equal where two texts are equal.
+        rows: [n], of hard negatives: the anchor each came with; -1 pads.
+        input_ids, attention_mask: [n, l], of positives where a bank stores them.
+    """
+
+    vectors: Tensor
+    keys: Tensor
+    rows: Tensor | None = None
+    input_ids: Tensor | None = None
+    attention_mask: Tensor | None = None
+
+
+class Contrast(nn.Module):
+    """Loss of local anchors against the candidates of all ranks: local rows, gathered columns.
+
+    Args:
+        negatives: where negatives come from.
+        objective: how they are contrasted.
+        bank: sentences that samplers can draw, `None` where none does.
+        gather: candidates of all ranks.
+        seed: of the draws, which have random numbers of their own: dropout's stay what they were.
+    """
+
+    def __init__(
+        self,
+        negatives: NegativeSampler,
+        objective: Objective,
+        bank: SentenceBank | None = None,
+        gather: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.negatives = negatives
+        self.objective = objective
+        self.bank = bank
+        self.gather = gather
+        self.seed = seed
+        self.step = 0  # optimizer steps so far
+        self._draws = (-1, 0)  # the step of the last draw, and draws in it
+
+    def forward(
+        self,
+        anchors: Sentences,
+        positives: Sentences,
+        hard: Sentences | None = None,
+        encode: EncodeTokens | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss (scalar) and figures to log.
+
+        Args:
+            anchors: B of them.
+            positives: B of them.
+            hard: M of them, or `None`; equally many on every rank.
+            encode: encodes rows of the bank; without it they take part with the vectors they have.
+        """
+        rows, context = self._context(anchors, positives, hard)
+        proposed = self.negatives.sample(context)
+        weights = self.negatives.weigh(proposed, context)
+        pools = [self._vectors(block, rows, context) for block in proposed.pools()]
+        positive, pool = self.objective.scores(anchors.vectors, positives.vectors, pools)
+        if proposed.fresh is not None and encode is not None:
+            pool = self._with_fresh(pool, anchors.vectors, positives.vectors, context, proposed, encode)
+        learns = self.training and bool(self.negatives.learned())
+        reward = self.objective.per_negative(positive.detach(), pool.detach()) if learns else None
+        loss = self.objective.contrast(positive, pool, proposed.mask, weights, proposed.log_q, proposed.positive_log_q)
+        metrics = {"negatives": proposed.mask.sum(1, dtype=torch.float32).mean()}
+        if reward is not None:
+            loss = loss + self._feedback(proposed, reward)
+        for module in self.negatives.modules():
+            if isinstance(module, NegativeSampler):
+                metrics |= module.figures
+        if self.bank is not None and self.training:
+            self._store(positives, anchors.keys)
+        return loss, metrics
+
+    def _context(self, anchors: Sentences, positives: Sentences, hard: Sentences | None) -> tuple[Tensor, Context]:
+        """The rows of this step [C, D], with gradient, and what the sampler may see."""
+        count = len(anchors.vectors)
+        gather = gather_rows if self.gather else _same
+        offset = rank() * count if self.gather else 0
+        rows, keys, origins = gather(positives.vectors), gather(positives.keys), gather(anchors.keys)
+        owners = torch.arange(len(rows), device=rows.device)
+        regions = {"positives": range(len(rows))}
+        if hard is not None and hard.rows is not None:
+            more = gather(hard.vectors)
+            regions["hard"] = range(len(rows), len(rows) + len(more))
+            more_owners = gather(torch.where(hard.rows >= 0, hard.rows + offset, -1))
+            keys = torch.cat([keys, gather(hard.keys)])
+            origins = torch.cat([origins, origins[more_owners.clamp(min=0)]])
+            owners = torch.cat([owners, more_owners])
+            rows = torch.cat([rows, more])
+        valid = owners >= 0
+        live, parts = rows, [rows.detach()]
+        if self.bank is not None:
+            regions["bank"] = range(len(rows), len(rows) + len(self.bank))
+            keys = torch.cat([keys, self.bank.keys])
+            origins = torch.cat([origins, self.bank.anchor_keys])
+            owners = torch.cat([owners, owners.new_full((len(self.bank),), -1)])
+            valid = torch.cat([valid, self.bank.written])
+            parts.append(self.bank.vectors)
+        return live, Context(
+            anchors=anchors.vectors.detach(),
+            candidates=Candidates(*parts),
+            positive_ids=torch.arange(count, device=rows.device) + offset,
+            regions=regions,
+            owners=owners,
+            valid=valid,
+            anchor_keys=anchors.keys,
+            candidate_keys=keys,
+            candidate_anchor_keys=origins,
+            step=self.step,
+            generator=self._generator(rows.device),
+            gather=gather,
+        )
+
+    def _generator(self, device: torch.device) -> torch.Generator:
+        """Random numbers of this seed, step, draw of the step (under accumulation) and rank; nothing to resume."""
+        draw = self._draws[1] + 1 if self._draws[0] == self.step else 0
+        if self.training:  # a loss measured in between leaves the draws of training as they are
+            self._draws = (self.step, draw)
+        number = ((self.seed * 1_000_003 + self.step) * 4_096 + draw) * 65_536 + rank()
+        return torch.Generator(device).manual_seed(number % (1 << 63))
+
+    def _vectors(self, block: Negatives, rows: Tensor, context: Context) -> Tensor:
+        """Vectors of a pool: this step's rows with their graph, those of the bank as constants."""
+        if block.region == "bank":
+            return context.vectors(block.ids, "bank")
+        if self.bank is None or block.region in ("positives", "hard"):
+            return rows[block.ids]
+        return Candidates(rows, self.bank.vectors)[block.ids]
+
+    def _with_fresh(
+        self,
+        pool: Tensor,
+        anchors: Tensor,
+        positives: Tensor,
+        context: Context,
+        proposed: Negatives,
+        encode: EncodeTokens,
+    ) -> Tensor:
+        """Scores [B, P] in which the rows that are encoded anew have their new ones, with gradient."""
+        assert self.bank is not None and proposed.fresh is not None
+        span = context.regions["bank"]
+        chosen = proposed.fresh - span.start
+        vectors = encode(*self.bank.sentences(chosen))
+        _, scores = self.objective.scores(anchors, positives, [vectors])
+        place = torch.full((len(self.bank),), -1, device=chosen.device)
+        place[chosen] = torch.arange(len(chosen), device=chosen.device)
+        local = (proposed.ids - span.start).expand(pool.shape)
+        column = torch.where(local >= 0, place[local.clamp(min=0)], -1)
+        if self.training:
+            # All ranks note what each of them encoded.
+            share = gather_rows if world_size() > 1 else _same
+            self.bank.refresh(share(chosen), share(vectors.detach()))
+        return torch.where(column >= 0, scores.gather(1, column.clamp(min=0)), pool)
+
+    def _feedback(self, proposed: Negatives, reward: Tensor) -> Tensor:
+        """The sampler's own loss. Its parameters stay in the graph where it has none: DDP waits for all gradients."""
+        loss = torch.zeros((), device=reward.device)
+        for parameter in self.negatives.parameters():
+            loss = loss + 0.0 * parameter.sum()
+        due = any(self.step % sampler.update_every == 0 for sampler in self.negatives.learned())
+        learned = self.negatives.feedback(proposed, reward) if due else None
+        return loss if learned is None else loss + learned
+
+    def _store(self, positives: Sentences, anchor_keys: Tensor) -> None:
+        assert self.bank is not None and positives.input_ids is not None and positives.attention_mask is not None
+        both = gather_rows if world_size() > 1 else _same
+        self.bank.write(
+            both(self.bank.padded(positives.input_ids)),
+            both(positives.attention_mask.sum(1)),
+            both(positives.vectors.detach()),
+            both(positives.keys),
+            both(anchor_keys),
+        )
+
+
+def _same(rows: Tensor) -> Tensor:
+    return rows

@@ -1,0 +1,228 @@
+"""The adversarial generator: its gradients against float64 references, and what it learns on problems made for it."""
+
+import math
+
+import pytest
+import torch
+
+from hf_contrastive.negatives import AdversarialNegatives, Candidates, Context, Mixture, Negatives, UniformNegatives
+
+BATCH, BANK, WIDTH = 6, 40, 12
+COLD = {"width": WIDTH, "warm_start": False, "temperature": 0.5, "entropy_weight": 0.0}
+
+
+def unit(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def make_context(anchors: torch.Tensor, bank: torch.Tensor, keys: torch.Tensor | None = None) -> Context:
+    """Positives 0..B-1 with keys 0..B-1, then the bank, whose rows have keys of their own unless `keys` says more."""
+    count = len(anchors)
+    bank_keys = torch.arange(1000, 1000 + len(bank)) if keys is None else keys
+    return Context(
+        anchors=anchors,
+        candidates=Candidates(anchors, bank),
+        positive_ids=torch.arange(count),
+        regions={"positives": range(count), "bank": range(count, count + len(bank))},
+        owners=torch.cat([torch.arange(count), torch.full((len(bank),), -1)]),
+        valid=torch.ones(count + len(bank), dtype=torch.bool),
+        anchor_keys=torch.arange(100, 100 + count),
+        candidate_keys=torch.cat([torch.arange(count), bank_keys]),
+        candidate_anchor_keys=torch.cat([torch.arange(100, 100 + count), torch.full((len(bank),), -1)]),
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def gradient(sampler: AdversarialNegatives, loss: torch.Tensor) -> torch.Tensor:
+    parts = torch.autograd.grad(loss, list(sampler.generator.parameters()))
+    return torch.cat([part.flatten().double() for part in parts])
+
+
+def analytic(sampler: AdversarialNegatives, context: Context, reward: torch.Tensor) -> torch.Tensor:
+    """d/d(U, V) of -mean_i sum_j g_ij r_ij, in float64 loops: dlogit_ij = -g_ij (r_ij - sum_l g_il r_il) / B."""
+    u, v = (p.detach().double() for p in sampler.generator.parameters())
+    anchors, rows = context.anchors.double(), context.candidates.parts[1].double()
+    grad_u, grad_v = torch.zeros_like(u), torch.zeros_like(v)
+    for i in range(BATCH):
+        logits = [float((u @ anchors[i]) @ (v @ row)) / sampler.generator.temperature for row in rows]
+        top = max(logits)
+        total = sum(math.exp(x - top) for x in logits)
+        g = [math.exp(x - top) / total for x in logits]
+        mean = sum(p * float(r) for p, r in zip(g, reward[i], strict=True))
+        for j, row in enumerate(rows):
+            slope = -g[j] * (float(reward[i, j]) - mean) / BATCH / sampler.generator.temperature
+            grad_u += slope * torch.outer(v @ row, anchors[i])
+            grad_v += slope * torch.outer(u @ anchors[i], row)
+    return torch.cat([grad_u.flatten(), grad_v.flatten()])
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_exact_gradient_is_the_analytic_one(warm_start: bool) -> None:
+    sampler = AdversarialNegatives(**COLD | {"warm_start": warm_start})
+    context, reward = make_context(unit(BATCH, WIDTH), unit(BANK, WIDTH, seed=1)), 3 * torch.rand(BATCH, BANK)
+    mine = gradient(sampler, sampler.feedback(sampler.sample(context), reward))
+    expected = analytic(sampler, context, reward)
+    assert torch.cosine_similarity(mine, expected, dim=0) > 1 - 1e-9
+    torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-8)
+
+
+def draws_of_reinforce(baseline: str, rounds: int, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradients [rounds, N] of REINFORCE, and the analytic one [N], for a reward with a large mean."""
+    torch.manual_seed(0)
+    sampler = AdversarialNegatives(**COLD, estimator="reinforce", k=k, baseline=baseline)
+    with torch.no_grad():  # far enough from uniform that g matters
+        for parameter in sampler.generator.parameters():
+            parameter.mul_(15)
+    context = make_context(unit(BATCH, WIDTH), unit(BANK, WIDTH, seed=1))
+    reward = 2 + torch.rand(BATCH, BANK)
+    rows = []
+    for _ in range(rounds):
+        proposed = sampler.sample(context)
+        rows.append(gradient(sampler, sampler.feedback(proposed, reward.gather(1, proposed.ids - BATCH))))
+    return torch.stack(rows), analytic(sampler, context, reward)
+
+
+def test_reinforce_agrees_with_the_exact_gradient_and_its_baselines_lower_the_variance(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rounds, k = 800, 25  # 20,000 draws an anchor
+    variance = {}
+    for baseline in ("none", "self_critical", "leave_one_out"):
+        found, expected = draws_of_reinforce(baseline, rounds, k)
+        variance[baseline] = found.var(0).sum().item()
+        error = (found.mean(0) - expected).norm() / (found.std(0).norm() / rounds**0.5)
+        assert error < 2, baseline  # the mean is off by no more than its own standard error
+        if baseline != "none":
+            assert torch.cosine_similarity(found.mean(0), expected, dim=0) > 0.99, baseline
+    with capsys.disabled():
+        print("\n  variance of the REINFORCE gradient:", {name: f"{value:.2e}" for name, value in variance.items()})
+    assert variance["self_critical"] < 0.5 * variance["none"]
+    assert variance["leave_one_out"] < 0.5 * variance["none"]
+
+
+def test_off_policy_draws_agree_with_the_exact_gradient() -> None:
+    sampler = AdversarialNegatives(**COLD, estimator="reinforce", k=1, off_policy=True)
+    noise = UniformNegatives(k=200, mask_duplicates=False)
+    context = make_context(unit(BATCH, WIDTH), unit(BANK, WIDTH, seed=1))
+    reward = torch.rand(BATCH, BANK)
+    rows = []
+    for _ in range(300):
+        drawn = noise.sample(context)
+        rows.append(
+            gradient(sampler, sampler.learn_from(sampler.sample(context), drawn, reward[:, drawn.ids - BATCH]))
+        )
+    expected = analytic(sampler, context, reward)
+    assert torch.cosine_similarity(torch.stack(rows).mean(0), expected, dim=0) > 0.99
+
+
+def test_a_mixture_feeds_noise_to_a_generator_that_asks_for_it() -> None:
+    losses = []
+    for off_policy in (False, True):
+        learned = AdversarialNegatives(**COLD, estimator="reinforce", k=2, off_policy=off_policy)
+        mixture = Mixture([UniformNegatives(k=5), learned], lambda_=0.5)
+        context = make_context(unit(BATCH, WIDTH), unit(BANK, WIDTH, seed=1))
+        proposed = mixture.sample(context)
+        losses.append(mixture.feedback(proposed, torch.linspace(0, 1, proposed.mask.numel()).reshape(BATCH, -1)))
+    assert losses[0] != losses[1]
+
+
+def test_weights_of_the_pool_are_k_times_g_and_nothing_for_false_negatives() -> None:
+    sampler = AdversarialNegatives(width=WIDTH, k=7)
+    keys = torch.arange(1000, 1000 + BANK)
+    keys[3] = 2  # the text of anchor 2's positive
+    context = make_context(unit(BATCH, WIDTH), unit(BANK, WIDTH, seed=1), keys)
+    proposed = sampler.sample(context)
+    weights = sampler.weigh(proposed, context)
+    expected = 7 * sampler.generator(context.anchors, context.candidates.parts[1]).softmax(-1).detach()
+    expected[2, 3] = 0
+    torch.testing.assert_close(weights, expected)
+
+
+def test_fresh_rows_are_the_likeliest() -> None:
+    sampler = AdversarialNegatives(width=WIDTH, fresh=5)
+    context = make_context(unit(BATCH, WIDTH), unit(BANK, WIDTH, seed=1))
+    fresh = sampler.sample(context).fresh
+    mean = sampler.generator(context.anchors, context.candidates.parts[1]).softmax(-1).mean(0)
+    assert set((fresh - BATCH).tolist()) == set(mean.topk(5).indices.tolist())
+
+
+# --- what it learns: a bank with planted rows, and the reward of an encoder that stays as it is
+
+
+def planted(similarity: float, first: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Orthogonal anchors, and a bank of noise in which row `first + i` has this cosine with anchor i."""
+    anchors = torch.eye(BATCH, 2 * WIDTH)
+    noise = unit(BANK, 2 * WIDTH, seed=3)
+    noise[:, :BATCH] = 0
+    bank = torch.nn.functional.normalize(noise, dim=-1)
+    rows = bank[first : first + BATCH]
+    bank[first : first + BATCH] = similarity * anchors + (1 - similarity**2) ** 0.5 * rows
+    return anchors, bank
+
+
+def train(sampler: AdversarialNegatives, context: Context, steps: int = 200) -> torch.Tensor:
+    """Probabilities [B, bank] of the generator after `steps` of Adam on what `feedback` says."""
+    optimizer = torch.optim.Adam(sampler.parameters(), lr=0.02)
+    for _ in range(steps):
+        proposed: Negatives = sampler.sample(context)
+        ids = proposed.ids.expand(BATCH, -1)
+        cosines = (context.anchors @ context.candidates.parts[1].T).gather(1, ids - BATCH)
+        reward = torch.nn.functional.softplus((cosines - 0.9) / 0.1)
+        optimizer.zero_grad()
+        sampler.feedback(proposed, reward).backward()
+        optimizer.step()
+    return sampler.generator(context.anchors, context.candidates.parts[1]).softmax(-1).detach()
+
+
+OPTIONS = {"width": 2 * WIDTH, "warm_start": False, "hidden": 24, "entropy_weight": 0.0}
+
+
+@pytest.mark.parametrize("estimator", [{"estimator": "exact"}, {"estimator": "reinforce", "k": 32}])
+def test_finds_planted_hard_negatives(estimator: dict) -> None:
+    anchors, bank = planted(0.8, first=10)
+    sampler = AdversarialNegatives(**OPTIONS | estimator)
+    context = make_context(anchors, bank)
+    before = sampler.generator(anchors, bank).softmax(-1)
+    assert before[range(BATCH), range(10, 10 + BATCH)].mean() < 0.1
+    mass = train(sampler, context)[range(BATCH), range(10, 10 + BATCH)]
+    assert (mass >= 0.9).all(), mass
+
+
+def test_spreads_when_the_entropy_constant_asks_for_it() -> None:
+    anchors, bank = planted(0.8, first=10)
+    sampler = AdversarialNegatives(**OPTIONS | {"entropy_weight": 2.0, "min_choices": 16})
+    g = train(sampler, make_context(anchors, bank))
+    entropy = -(g * g.log()).sum(1)
+    assert (entropy > math.log(16) - 0.1).all()
+    assert g[range(BATCH), range(10, 10 + BATCH)].mean() > 3 / BANK  # still likelier than the others
+
+
+@pytest.mark.parametrize("handling", ["keep", "mask"])
+def test_collapses_onto_false_negatives_unless_they_are_handled(handling: str) -> None:
+    """Row 20 + i is the text of anchor i's positive, and nearer to it than the planted hard negative 10 + i."""
+    anchors, bank = planted(0.8, first=10)
+    _, false = planted(0.95, first=20)
+    bank[20 : 20 + BATCH] = false[20 : 20 + BATCH]
+    keys = torch.arange(1000, 1000 + BANK)
+    keys[20 : 20 + BATCH] = torch.arange(BATCH)
+    sampler = AdversarialNegatives(**OPTIONS | {"false_negatives": handling})
+    g = train(sampler, make_context(anchors, bank, keys))
+    on_false, on_hard = (g[range(BATCH), range(first, first + BATCH)] for first in (20, 10))
+    if handling == "keep":
+        assert (on_false > 0.9).all(), on_false
+    else:
+        assert (on_false < 0.01).all() and (on_hard > 0.9).all(), (on_false, on_hard)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"estimator": "exakt"}, "estimator must be one of exact, reinforce, got 'exakt'"),
+        ({"k": 0}, "k must be at least 1"),
+        ({"temperature": 0.0}, "temperature must be greater than 0"),
+        ({"estimator": "reinforce", "k": 1, "baseline": "leave_one_out"}, "leave_one_out needs k of at least 2"),
+    ],
+)
+def test_refuses_what_makes_no_sense(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AdversarialNegatives(width=4, **options)

@@ -1,0 +1,111 @@
+"""The cache of hard negatives: it hardens, keeps out false negatives, and survives what a run does to it."""
+
+import pytest
+import torch
+from contexts import bank_context
+
+from hf_contrastive.errors import RecipeError
+from hf_contrastive.negatives import CachedNegatives, Context, build_sampler
+
+B, BANK, WIDTH = 5, 200, 8
+OPTIONS = {"k": 6, "cache_size": 8, "candidates": 12, "slots": 64, "temperature": 0.02}
+
+
+def at(generator_seed: int, **replaced) -> Context:
+    """Always the same table, other draws."""
+    return bank_context(B, BANK, WIDTH, **{"generator": torch.Generator().manual_seed(generator_seed), **replaced})
+
+
+def similarities(context: Context) -> torch.Tensor:
+    return context.anchors @ context.candidates.parts[1].T
+
+
+def cached_similarity(sampler: CachedNegatives, context: Context) -> torch.Tensor:
+    return similarities(context).gather(1, sampler.cache[:B]).mean(1)
+
+
+def test_cached_rows_become_the_hardest_of_the_bank() -> None:
+    sampler, seen = CachedNegatives(**OPTIONS), []
+    for step in range(120):
+        sampler.sample(at(step))
+        seen.append(cached_similarity(sampler, at(0)))
+    every_ten = torch.stack(seen[::10])
+    # Gumbel noise of 0.02 may let a row slip; over ten steps the mean does not fall.
+    assert (every_ten[1:] > every_ten[:-1] - 0.02).all()
+    hardest = similarities(at(0)).topk(8).values.mean(1)
+    assert ((hardest - seen[0]) > 5 * (hardest - seen[-1])).all()
+
+
+def test_a_cache_holds_each_row_once() -> None:
+    sampler = CachedNegatives(**OPTIONS)
+    for step in range(60):
+        sampler.sample(bank_context(B, 12, WIDTH, generator=torch.Generator().manual_seed(step)))
+    assert all(len(set(cache)) == 8 for cache in sampler.cache[:B].tolist())
+
+
+@pytest.mark.parametrize("mask_duplicates", [True, False])
+def test_false_negatives_are_not_kept_when_there_are_others(mask_duplicates: bool) -> None:
+    keys = at(0).candidate_keys
+    for anchor, nearest in enumerate(similarities(at(0)).topk(20).indices):
+        keys[B + nearest] = 100 + anchor  # the text of the anchor's positive
+    sampler = CachedNegatives(**OPTIONS, mask_duplicates=mask_duplicates)
+    for step in range(40):
+        sampler.sample(at(step, candidate_keys=keys))
+    kept = keys[B + sampler.cache[:B]] == torch.arange(100, 100 + B).unsqueeze(1)
+    assert kept.any() != mask_duplicates
+
+
+def test_proposals_are_rows_of_the_own_cache_before_it_is_renewed() -> None:
+    sampler = CachedNegatives(**OPTIONS)
+    sampler.sample(at(0))
+    before = sampler.cache[:B].clone()
+    proposed = sampler.sample(at(1))
+    assert proposed.ids.shape == (B, 6) and sampler.sample(at(1), k=2).ids.shape == (B, 2)
+    assert all(set(ids.tolist()) <= set((own + B).tolist()) for ids, own in zip(proposed.ids, before, strict=True))
+    assert not torch.equal(sampler.cache[:B], before)
+    assert (sampler.cache[B:] == -1).all()
+
+
+def test_keys_choose_the_slot_and_may_be_negative() -> None:
+    keys = torch.tensor([-1, -(2**63), 2**63 - 1, 70, 3])
+    sampler = CachedNegatives(**OPTIONS)
+    sampler.sample(at(0, anchor_keys=keys))
+    filled = (sampler.cache >= 0).all(1).nonzero().flatten().tolist()
+    assert filled == sorted({key % 64 for key in keys.tolist()})
+
+
+def test_measuring_leaves_the_cache_alone() -> None:
+    sampler = CachedNegatives(**OPTIONS)
+    sampler.sample(at(0))
+    before = sampler.cache.clone()
+    sampler.eval().sample(at(1))
+    assert torch.equal(sampler.cache, before)
+
+
+def test_goes_on_where_its_state_was_taken() -> None:
+    sampler, other = CachedNegatives(**OPTIONS), CachedNegatives(**OPTIONS)
+    sampler.sample(at(0))
+    other.load_state_dict(sampler.state_dict())
+    assert torch.equal(sampler.sample(at(1)).ids, other.sample(at(1)).ids)
+    assert torch.equal(sampler.cache, other.cache)
+
+
+@pytest.mark.parametrize("bank", [1, 3, BANK + 50])
+def test_a_bank_of_another_size_is_read_within_its_bounds(bank: int) -> None:
+    sampler = CachedNegatives(**OPTIONS)
+    sampler.sample(at(0))
+    proposed = sampler.sample(bank_context(B, bank, WIDTH))
+    assert proposed.ids.min() >= B and proposed.ids.max() < B + bank
+    assert sampler.cache[:B].max() < bank
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"cache_size": 0}, "cache_size must be positive, got 0"),
+        ({"temperature": 0.0}, "temperature must be greater than 0, got 0.0"),
+    ],
+)
+def test_refuses_sizes_that_are_not_positive(option: dict, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        build_sampler({"name": "cached", **option})
