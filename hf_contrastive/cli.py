@@ -1,6 +1,7 @@
-"""The command line: `hf-contrastive train | evaluate | keys | samplers`."""
+"""The command line: `hf-contrastive train | evaluate | mine | keys | samplers`."""
 
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,70 @@ def evaluate(
             bf16=bf16,
             device=device,
             revision=revision,
+        )
+    except ContrastiveError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+@app.command()
+def mine(
+    data: Annotated[str, typer.Argument(help="File, glob or Hub name: plain sentences, or pairs.")],
+    model: Annotated[str, typer.Argument(help="Checkpoint folder or Hub name of the encoder.")],
+    output: Annotated[Path, typer.Option(help=".parquet or .jsonl file, or a folder for mined.parquet.")],
+    anchor: Annotated[str | None, typer.Option(help="Column of the anchors; default: recognised.")] = None,
+    positive: Annotated[str | None, typer.Option(help="Column of the positives; default: recognised.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="Where candidates come from; default: DATA's positives.")] = None,
+    corpus_column: Annotated[str | None, typer.Option(help="Column of the corpus; default: recognised.")] = None,
+    data_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
+    split: Annotated[str, typer.Option(help="Split of a Hub dataset.")] = "train",
+    max_rows: Annotated[int | None, typer.Option(help="Only the first rows of DATA.")] = None,
+    k: Annotated[int, typer.Option("--k", help="Negatives a row.")] = 5,
+    range_min: Annotated[int, typer.Option("--range-min", "--skip-first", help="Nearest candidates passed over.")] = 0,
+    range_max: Annotated[int | None, typer.Option(help="Ranks from here on are not looked at.")] = None,
+    margin: Annotated[float | None, typer.Option(help="Score at most the positive's minus this.")] = None,
+    max_percent: Annotated[float | None, typer.Option(help="Score at most this share of the positive's.")] = None,
+    max_score: Annotated[float | None, typer.Option(help="Score at most this.")] = None,
+    pooler: Annotated[str | None, typer.Option(help="Default: what the model's own files say, else avg.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens a sentence; default: the model's own.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Sentences at a time.")] = 64,
+    bf16: Annotated[bool, typer.Option(help="Encode under bfloat16 autocast.")] = False,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")] = None,
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit on the Hub.")] = "main",
+    index: Annotated[str, typer.Option(help="flat (exact), ivf (inverted lists), or auto.")] = "auto",
+    nprobe: Annotated[int, typer.Option(help="Lists that ivf looks into.")] = 32,
+    shard_size: Annotated[int, typer.Option(help="Sentences a file of the work folder.")] = 8192,
+) -> None:
+    """Mine hard negatives over a whole corpus, from wherever it stopped last."""
+    from hf_contrastive.mining import MiningSettings, Rules
+    from hf_contrastive.mining import mine as run
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    is_main = os.environ.get("RANK", "0") == "0"
+    logging.getLogger("hf_contrastive").setLevel(logging.INFO if is_main else logging.ERROR)
+    try:
+        run(
+            MiningSettings(
+                data,
+                model,
+                output,
+                Rules(k, range_min, range_max, margin, max_percent, max_score),
+                anchor=anchor,
+                positive=positive,
+                corpus=corpus,
+                corpus_column=corpus_column,
+                data_name=data_name,
+                split=split,
+                max_rows=max_rows,
+                pooler=pooler,
+                max_length=max_length,
+                batch_size=batch_size,
+                bf16=bf16,
+                device=device,
+                revision=revision,
+                index=index,
+                nprobe=nprobe,
+                shard_size=shard_size,
+            )
         )
     except ContrastiveError as error:
         raise SystemExit(f"error: {error}") from error
