@@ -39,7 +39,7 @@ SETTINGS: dict[str, tuple[Path, list[str], str | None]] = {
     "sup_pairs": (SIMCSE / "sup-distilbert.yaml", ["in_batch"], "{anchor: sent0, positive: sent1}"),
     "sup": (SIMCSE / "sup-distilbert.yaml", ["in_batch", "hard"], None),
 }
-STEPS = {"unsup": 220, "sup_pairs": 150, "sup": 150}
+STEPS = {"unsup": 110, "sup_pairs": 150, "sup": 150}
 OUTPUT = RESULTS / "negatives_study"
 RUNS = Path("runs/negatives_study")
 

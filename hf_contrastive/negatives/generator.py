@@ -7,14 +7,14 @@ from hf_contrastive.negatives.protocol import full_precision
 
 
 class PoolGenerator(nn.Module):
-    """Log-bilinear: g(j | i) is the softmax over the pool of (U a_i) . (V c_j) / temperature.
+    """Log-bilinear: g(j | i) is the softmax over the pool of ((U a_i) . (V c_j) + a_i . c_j) / temperature.
 
     Args:
         width: D, size of the vectors.
-        hidden: size of the two projections U and V.
+        hidden: size of the two projections U and V, which begin near zero.
         temperature: of the softmax.
-        warm_start: begin with U = V, a random orthonormal projection scaled to keep inner products: g then prefers
-            what is similar to the anchor. Else begin near uniform.
+        warm_start: keep the second term, the similarity: g begins by preferring what is near the anchor, and learns
+            where that is wrong. Without it g begins near uniform.
         seed: of the initial values; torch's own random numbers are left as they were.
     """
 
@@ -22,24 +22,25 @@ class PoolGenerator(nn.Module):
         self, width: int, hidden: int = 64, temperature: float = 0.1, warm_start: bool = True, seed: int = 0
     ) -> None:
         super().__init__()
-        hidden = min(hidden, width)
         random = torch.Generator().manual_seed(seed)
-        both = torch.randn(2, hidden, width, generator=random)
-        if warm_start:
-            rows = torch.linalg.qr(both[0].T).Q.T * (width / hidden) ** 0.5
-            both = torch.stack([rows, rows])
-        else:
-            both = both * (0.1 / width**0.5)
-        self.anchor_projection = nn.Parameter(both[0].contiguous())
-        self.candidate_projection = nn.Parameter(both[1].contiguous())
+        both = torch.randn(2, min(hidden, width), width, generator=random) * (0.1 / width**0.5)
+        self.anchor_projection = nn.Parameter(both[0].clone())
+        self.candidate_projection = nn.Parameter(both[1].clone())
         self.temperature = temperature
+        self.warm_start = warm_start
 
     def forward(self, anchors: Tensor, rows: Tensor) -> Tensor:
         """Logits [B, P] of pool rows [P, D], or [B, K] of each anchor's own rows [B, K, D]."""
         with full_precision(anchors.device):
-            asked = anchors.float() @ self.anchor_projection.T / self.temperature
-            offered = rows.float() @ self.candidate_projection.T
-            return asked @ offered.T if offered.dim() == 2 else torch.einsum("bd,bkd->bk", asked, offered)
+            anchors, rows = anchors.float(), rows.float()
+            logits = _products(anchors @ self.anchor_projection.T, rows @ self.candidate_projection.T)
+            if self.warm_start:
+                logits = logits + _products(anchors, rows)
+            return logits / self.temperature
+
+
+def _products(anchors: Tensor, rows: Tensor) -> Tensor:
+    return anchors @ rows.T if rows.dim() == 2 else torch.einsum("bd,bkd->bk", anchors, rows)
 
 
 def log_distribution(logits: Tensor, valid: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def test_recipe(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("HF_CONTRASTIVE_DATA", "/data")
     inputs = ["--model_name_or_path", "m", "--train_data", "d"] if path.parent.name == "quickstart" else []
     recipe = load_recipe(path, [*inputs, "--output_dir", str(tmp_path), "--use_cpu"])
-    sampler = build_negatives(recipe.negatives.sampler_configs)
+    sampler = build_negatives(recipe.negatives.sampler_configs, width=8)
     has_hard = bool((recipe.data.column_mapping or {}).get("negatives"))
     assert has_hard == ("hard" in sampler.needs)
     assert recipe.training.load_best_model_at_end

@@ -44,7 +44,11 @@ def analytic(sampler: AdversarialNegatives, context: Context, reward: torch.Tens
     anchors, rows = context.anchors.double(), context.candidates.parts[1].double()
     grad_u, grad_v = torch.zeros_like(u), torch.zeros_like(v)
     for i in range(BATCH):
-        logits = [float((u @ anchors[i]) @ (v @ row)) / sampler.generator.temperature for row in rows]
+        prior = float(sampler.generator.warm_start)
+        logits = [
+            float((u @ anchors[i]) @ (v @ row) + prior * (anchors[i] @ row)) / sampler.generator.temperature
+            for row in rows
+        ]
         top = max(logits)
         total = sum(math.exp(x - top) for x in logits)
         g = [math.exp(x - top) / total for x in logits]

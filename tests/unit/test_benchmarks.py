@@ -18,6 +18,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import contestant  # noqa: E402
 import harness  # noqa: E402
 import memory  # noqa: E402
+import negatives_cost  # noqa: E402
+import negatives_study  # noqa: E402
 import sentence_training  # noqa: E402
 import simcse_study  # noqa: E402
 
@@ -338,3 +340,63 @@ def test_cells_of_the_study() -> None:
     assert simcse_study._cell(results, "after", ("dev", "dev_spearman")) == "51.00 ± 1.41"
     assert simcse_study._cell(results[:1], "after", ("dev", "dev_spearman")) == "50.00"
     assert simcse_study._cell(results, "after", ("sts", "average")) == "-"
+
+
+# --- sources of negatives
+
+
+def test_cost_of_a_source_is_the_ratio_to_the_plain_step_of_its_round() -> None:
+    steps = {"in_batch": [1.0, 2.0], "ace_exact": [1.1, 2.4], "queue": [1.5]}
+    made = [
+        {"source": source, "round": turn, "step_seconds": {"median": seconds}}
+        for source, rounds in steps.items()
+        for turn, seconds in enumerate(rounds)
+    ]
+    summary = negatives_cost.summarise(made)
+    assert summary["ace_exact"]["ratio"]["mean"] == pytest.approx((1.1 + 1.2) / 2)
+    assert summary["ace_exact"]["target"] == 1.10
+    assert summary["queue"]["ratio"]["mean"] == 1.5
+    assert "ratio" not in summary["in_batch"]
+
+
+def test_a_step_with_learned_negatives_is_timed(tmp_path: Path) -> None:
+    save_tiny_checkpoint(tmp_path / "tiny")
+    lines = tmp_path / "sentences.txt"
+    lines.write_text("".join(f"{' '.join(WORDS[i : i + 4])}\n" for i in range(12)), encoding="utf-8")
+    overrides = {"negatives": json.dumps(negatives_cost.sources(4)["ace_exact_fresh"]), "bank_size": 16}
+    job = {**JOB, "model": str(tmp_path / "tiny"), "data": str(lines), "contestant": "ours", "overrides": overrides}
+    assert contestant.measure(contestant.Job(**job))["step_seconds"]["median"] > 0
+
+
+def test_every_source_of_the_study_is_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_CONTRASTIVE_DATA", str(tmp_path))
+    asked = []
+
+    def study(recipes: list[Path], seeds: list[int], *_: Any, name: str, same_start: str) -> None:
+        overrides = _[2]
+        asked.append((name, seeds, simcse_study.load_recipe(recipes[0], overrides)))
+
+    monkeypatch.setattr(negatives_study, "study", study)
+    monkeypatch.setattr(negatives_study, "mined", lambda *_: ["--train_data", "mined.parquet"])
+    for setting in negatives_study.SETTINGS:
+        for source in negatives_study.SOURCES:
+            negatives_study.run_one(setting, source, 43, "steps", tmp_path, [])
+    assert len(asked) == 3 * len(negatives_study.SOURCES) - 1  # no mining where the data bring hard negatives
+    names = {name: recipe for name, _, recipe in asked}
+    assert [c["name"] for c in names["sup-ace_exact"].negatives.sampler_configs] == ["in_batch", "hard", "adversarial"]
+    assert names["sup_pairs-queue"].data.column_mapping == {"anchor": "sent0", "positive": "sent1", "negatives": []}
+    assert all(seeds == [43] for _, seeds, _ in asked)
+
+
+def test_equal_time_means_fewer_steps_for_what_costs_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_CONTRASTIVE_DATA", str(tmp_path))
+    monkeypatch.setattr(negatives_study, "RESULTS", tmp_path)
+    summary = {"ace_exact_fresh": {"ratio": {"mean": 1.25}}, "queue": {"ratio": {"mean": 1.01}}}
+    (tmp_path / "negatives_cost_cpu.json").write_text(json.dumps({"summary": summary}), encoding="utf-8")
+    asked = {}
+    monkeypatch.setattr(negatives_study, "study", lambda *given, name, same_start: asked.setdefault(name, given[4]))
+    for source in ("ace_exact", "queue"):
+        negatives_study.run_one("unsup", source, 42, "time", tmp_path, [])
+    assert list(asked) == ["unsup-ace_exact-equal_time"]
+    overrides = asked["unsup-ace_exact-equal_time"]
+    assert overrides[overrides.index("--max_steps") + 1] == str(round(negatives_study.STEPS["unsup"] / 1.25))

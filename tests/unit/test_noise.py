@@ -105,14 +105,14 @@ def test_the_table_follows_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         assert log_q is not None
         return log_q.exp().item()
 
-    counts = torch.tensor([1, 3])
-    assert probability(counts) == pytest.approx(3 / 4)
-    assert probability(counts) == pytest.approx(3 / 4) and len(built) == 1
+    counts = torch.tensor([1, 3, 4])
+    assert probability(counts) == pytest.approx(3 / 8)
+    assert probability(counts) == pytest.approx(3 / 8) and len(built) == 1
     counts[0] = 9
-    assert probability(counts) == pytest.approx(3 / 12)
-    assert probability(counts, start=1) == 1  # a bank that is part of the table
+    assert probability(counts) == pytest.approx(3 / 16)
+    assert probability(counts, start=1) == pytest.approx(3 / 7)  # a bank that is part of the table
     for other in range(1, 5):  # new counts, that might stand where the last ones did
-        assert probability(torch.tensor([other, 3])) == pytest.approx(3 / (3 + other))
+        assert probability(torch.tensor([other, 3, 4])) == pytest.approx(3 / (7 + other))
 
 
 @pytest.mark.parametrize("kind", [UniformNegatives, UnigramNegatives])
