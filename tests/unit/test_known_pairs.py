@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_contrastive.data import load_known_pairs, sentence_key
@@ -20,6 +20,7 @@ def tensor(keys: list) -> torch.Tensor:
     return torch.tensor(keys, dtype=torch.long)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(KEY, KEY), max_size=30), st.data())
 def test_contains_what_a_set_contains(pairs: list[tuple[int, int]], data: st.DataObject) -> None:
     known = KnownPairs(tensor([a for a, _ in pairs]), tensor([b for _, b in pairs]))

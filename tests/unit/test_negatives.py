@@ -3,7 +3,7 @@
 import pytest
 import torch
 from contexts import bank_context, unit
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_contrastive.errors import RecipeError
@@ -89,6 +89,7 @@ def test_hard_negatives_that_equal_a_positive_or_only_pad_are_left_out() -> None
 FEW = st.integers(0, 3)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(FEW, FEW), min_size=2, max_size=5), st.lists(st.tuples(FEW, st.integers(-1, 1)), max_size=4))
 def test_usable_is_the_rule_row_by_row(pairs: list[tuple[int, int]], hard: list[tuple[int, int]]) -> None:
     ctx = context([a for a, _ in pairs], [p for _, p in pairs], hard)

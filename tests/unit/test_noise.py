@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from contexts import bank_context, vocabulary_context
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
@@ -15,6 +15,7 @@ WEIGHT = st.one_of(st.just(0.0), st.integers(1, 1000).map(float), st.floats(5e-3
 COUNTS = torch.tensor([9, 1, 30, 0, 4, 6])
 
 
+@settings(deadline=None)
 @given(st.lists(WEIGHT, min_size=1, max_size=60).filter(any))
 def test_the_table_holds_the_distribution(weights: list[float]) -> None:
     """Column j of V is drawn as itself with keep_j, else as alias_j: the shares must add up to the weights."""
