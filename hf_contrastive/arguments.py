@@ -197,7 +197,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
     ddp_broadcast_buffers: bool | None = field(default=False, metadata={"help": "Ranks keep equal buffers anyway."})
     objective: str = field(default="infonce", metadata={"help": f"How negatives count: {', '.join(OBJECTIVES)}."})
     temperature: float = field(default=0.05, metadata={"help": "Similarities are cosines divided by it."})
-    margin: float = field(default=0.2, metadata={"help": "Margin of objective triplet, in similarities."})
+    margin: float = field(default=0.2, metadata={"help": "Margin of objective triplet, in cosines."})
     symmetric: bool = field(default=False, metadata={"help": "Average anchor -> positive with positive -> anchor."})
     mlm_weight: float = field(default=0.0, metadata={"help": "Weight of the masked-language-model term; paper: 0.1."})
     mlm_probability: float = field(default=0.15, metadata={"help": "Share of tokens masked for that term."})

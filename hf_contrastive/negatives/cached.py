@@ -81,7 +81,11 @@ class CachedNegatives(NegativeSampler):
         noise = torch.rand(scores.shape, generator=context.generator, device=scores.device)
         kept = (scores - (-noise.clamp(min=1e-20).log()).log()).topk(cached.shape[1], dim=1).indices  # Gumbel top-k
         # All processes write all caches, so that their copies, and what a checkpoint holds, stay the same.
-        self.cache[context.gather(slots)] = context.gather(pool.gather(1, kept))
+        slots, rows = context.gather(slots), context.gather(pool.gather(1, kept))
+        # Of several anchors with one slot the last one's rows are written, wherever writes have no order.
+        last = torch.zeros(len(self.cache), dtype=torch.long, device=slots.device)
+        last.scatter_reduce_(0, slots, torch.arange(len(slots), device=slots.device), "amax", include_self=False)
+        self.cache[slots] = rows[last[slots]]
 
 
 def _uniform(context: Context, shape: tuple[int, ...]) -> Tensor:

@@ -75,11 +75,19 @@ class Joined(NegativeSampler):
     @staticmethod
     def _off_policy(pools: Sequence[tuple[Any, float, Negatives]], rewards: Sequence[Tensor]) -> list[Tensor]:
         """What learned parts that want to learn from the draws of the others too make of them."""
-        learners = [(part, pool) for part, _, pool in pools if getattr(part, "off_policy", False)]
+        inner = [(_unwrapped(part), pool) for part, _, pool in pools]
+        learners = [(part, pool) for part, pool in inner if getattr(part, "off_policy", False)]
         drawn = [
             (pool, own) for (_, _, pool), own in zip(pools, rewards, strict=True) if pool.positive_log_q is not None
         ]
         return [part.learn_from(own, noise, reward) for part, own in learners for noise, reward in drawn]
+
+
+def _unwrapped(part: Any) -> Any:
+    """The sampler inside filters and weights, whose proposals carry its own trace."""
+    while isinstance(getattr(part, "part", None), NegativeSampler):
+        part = part.part
+    return part
 
 
 @register("mixture")
@@ -155,7 +163,9 @@ class Filtered(NegativeSampler):
         """What the part proposes, with more of it masked."""
         negatives = self.part.sample(context, k)
         mask = negatives.mask
-        if self.known is not None and context.anchor_keys is not None and context.candidate_keys is not None:
+        if self.known is not None:
+            if context.anchor_keys is None or context.candidate_keys is None:
+                raise ValueError("known positives are compared by key, but this task gives its candidates none")
             keys = context.candidate_keys[negatives.ids]
             mask = mask & ~self.known.contain(context.anchor_keys, keys.unsqueeze(0) if keys.dim() == 1 else keys)
         if self.guide_margin is not None:

@@ -70,9 +70,9 @@ def make_negatives(negatives: Any, options: NegativesArguments, width: int | Non
 
 
 def make_objective(name: str, temperature: float, margin: float) -> Objective:
-    """The objective of that name; only triplet has a margin."""
+    """The objective of that name; only triplet has a margin, in cosines whatever the temperature."""
     kind = OBJECTIVES[name]
-    return Triplet(temperature, margin) if kind is Triplet else kind(temperature)
+    return Triplet(temperature, margin / temperature) if kind is Triplet else kind(temperature)
 
 
 def check_sampler(negatives: NegativeSampler, objective: Objective, name: str) -> None:

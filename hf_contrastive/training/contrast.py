@@ -76,6 +76,9 @@ class Contrast(nn.Module):
             hard: M of them, or `None`; equally many on every rank.
             encode: encodes rows of the bank; without it they take part with the vectors they have.
         """
+        samplers = [module for module in self.negatives.modules() if isinstance(module, NegativeSampler)]
+        for sampler in samplers:
+            sampler.figures = {}  # what is not asked in this step has none
         rows, context = self._context(anchors, positives, hard)
         proposed = self.negatives.sample(context)
         weights = self.negatives.weigh(proposed, context)
@@ -89,9 +92,9 @@ class Contrast(nn.Module):
         metrics = {"negatives": proposed.mask.sum(1, dtype=torch.float32).mean()}
         if reward is not None:
             loss = loss + self._feedback(proposed, reward)
-        for module in self.negatives.modules():
-            if isinstance(module, NegativeSampler):
-                metrics |= module.figures
+        for number, sampler in enumerate(samplers):
+            for name, value in sampler.figures.items():
+                metrics[name if name not in metrics else f"{name}_{number}"] = value
         if self.bank is not None and self.training:
             self._store(positives, anchors.keys)
         return loss, metrics

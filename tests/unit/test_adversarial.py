@@ -5,7 +5,15 @@ import math
 import pytest
 import torch
 
-from hf_contrastive.negatives import AdversarialNegatives, Candidates, Context, Mixture, Negatives, UniformNegatives
+from hf_contrastive.negatives import (
+    AdversarialNegatives,
+    Candidates,
+    Context,
+    Filtered,
+    Mixture,
+    Negatives,
+    UniformNegatives,
+)
 
 BATCH, BANK, WIDTH = 6, 40, 12
 COLD = {"width": WIDTH, "warm_start": False, "temperature": 0.5, "entropy_weight": 0.0}
@@ -126,6 +134,16 @@ def test_a_mixture_feeds_noise_to_a_generator_that_asks_for_it() -> None:
         mixture = Mixture([UniformNegatives(k=5), learned], lambda_=0.5)
         context = make_context(unit(BATCH, WIDTH), unit(BANK, WIDTH, seed=1))
         proposed = mixture.sample(context)
+        losses.append(mixture.feedback(proposed, torch.linspace(0, 1, proposed.mask.numel()).reshape(BATCH, -1)))
+    assert losses[0] != losses[1]
+
+
+def test_a_generator_inside_a_filter_is_fed_too() -> None:
+    losses = []
+    for off_policy in (False, True):
+        learned = AdversarialNegatives(**COLD, estimator="reinforce", k=2, off_policy=off_policy)
+        mixture = Mixture([UniformNegatives(k=5), Filtered(learned, guide_margin=-2.0)], lambda_=0.5)
+        proposed = mixture.sample(make_context(unit(BATCH, WIDTH), unit(BANK, WIDTH, seed=1)))
         losses.append(mixture.feedback(proposed, torch.linspace(0, 1, proposed.mask.numel()).reshape(BATCH, -1)))
     assert losses[0] != losses[1]
 

@@ -109,3 +109,12 @@ def test_a_bank_of_another_size_is_read_within_its_bounds(bank: int) -> None:
 def test_refuses_sizes_that_are_not_positive(option: dict, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         build_sampler({"name": "cached", **option})
+
+
+def test_of_anchors_with_one_slot_the_last_one_is_kept() -> None:
+    """Anchors 1 and 3 share slot 1 of two; what is written must not depend on the order a device writes in."""
+    context = at(0, anchor_keys=torch.tensor([0, 1, 2, 3, 4]))
+    shared, alone = CachedNegatives(**OPTIONS | {"slots": 2}), CachedNegatives(**OPTIONS | {"slots": 64})
+    shared.sample(context)
+    alone.sample(at(0, anchor_keys=torch.tensor([0, 1, 2, 3, 4])))
+    assert torch.equal(shared.cache[1], alone.cache[3]) and torch.equal(shared.cache[0], alone.cache[4])

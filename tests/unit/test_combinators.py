@@ -278,3 +278,9 @@ def test_joined_needs_a_part() -> None:
     with pytest.raises(ValueError, match="parts must name at least one sampler"):
         Joined([])
     assert all(isinstance(m, NegativeSampler) for m in Joined([QueueNegatives()]).parts)
+
+
+def test_known_pairs_need_keys() -> None:
+    known = KnownPairs(torch.tensor([0]), torch.tensor([1]))
+    with pytest.raises(ValueError, match="compared by key"):
+        Filtered(QueueNegatives(), known).sample(bank_context(anchor_keys=None))

@@ -135,6 +135,7 @@ def test_rows_come_in_the_type_of_the_anchors(region: str | None) -> None:
     ids = torch.tensor([[2, 4], [3, 3]])
     found = ctx.vectors(ids, region)
     assert found.dtype == torch.float32 and torch.equal(found, rows.half()[ids].float())
+    assert Candidates(rows[:2].half(), rows[2:])[ids].dtype == torch.float16  # of a table: that of its first part
 
 
 def test_joined_pools_keep_their_masks_and_weights() -> None:

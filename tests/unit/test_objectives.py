@@ -20,6 +20,7 @@ from hf_contrastive.objectives import (
     mask_tokens,
 )
 from hf_contrastive.objectives.masked_lm import IGNORED
+from hf_contrastive.training.build import make_objective
 
 
 def unit(*shape: int) -> torch.Tensor:
@@ -242,3 +243,12 @@ def test_masked_lm_head_is_cross_entropy_over_the_chosen_tokens() -> None:
     expected = -sum(logits[i, j].log_softmax(-1)[labels[i, j]] for i, j in [(0, 0), (1, 1), (1, 2)]) / 3
     torch.testing.assert_close(head(hidden, labels, embeddings), expected)
     assert head(hidden, torch.full_like(labels, IGNORED), embeddings) == 0
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.05])
+def test_a_recipes_margin_is_in_cosines_whatever_the_temperature(temperature: float) -> None:
+    objective = make_objective("triplet", temperature, margin=0.2)
+    anchor, positive = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.8, 0.6]])
+    ahead, behind = torch.tensor([[0.55, 0.8352]]), torch.tensor([[0.65, 0.7599]])  # cosines 0.55 and 0.65
+    assert objective(anchor, positive, ahead) == 0
+    assert objective(anchor, positive, behind) * temperature == pytest.approx(0.05, abs=1e-3)
