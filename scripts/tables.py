@@ -27,6 +27,16 @@ CONTESTANTS = {
     "peer_allocator": "sentence-transformers, our allocator settings",
 }
 
+SOURCES = {
+    "in_batch": "the batch alone",
+    "queue": "queue",
+    "self_adversarial": "self-adversarial weights on the queue",
+    "random_fresh": "random, a quarter of a batch encoded anew",
+    "ace_exact": "adversarial over the pool",
+    "ace_exact_fresh": "adversarial, a quarter of a batch encoded anew",
+    "ace_reinforce": "adversarial, REINFORCE",
+}
+
 
 class TableError(Exception):
     """A table that cannot be made; the message names file and remedy."""
@@ -154,10 +164,27 @@ def memory_table(results: list[dict[str, Any]]) -> str:
     )
 
 
+def negatives_cost_table(results: list[dict[str, Any]]) -> str:
+    """Step of each source of negatives beside the plain step."""
+    [result] = results
+    settings = result["settings"]
+    rows = []
+    for name, figures in result["summary"].items():
+        ratio = _plus_minus(figures["ratio"], 2) if "ratio" in figures else ""
+        rows.append([SOURCES.get(name, name), _plus_minus(figures["step_seconds"], 2), ratio])
+    rounds = len({measurement["round"] for measurement in result["measurements"]})
+    return _markdown(["", "seconds a step", "to the plain step"], rows) + (
+        f"\n{settings['model']}, batch {settings['batch_size']}, {settings['max_length']} tokens, pool of "
+        f"{settings['bank_size']:,}; median of {settings['steps']} steps, mean ± standard deviation of {rounds} rounds "
+        f"in turns, each in a fresh process. {_machine(result['environment'])}.\n"
+    )
+
+
 TABLES: dict[str, tuple[Callable[[list[dict[str, Any]]], str], str]] = {
     "simcse_distilbert": (simcse_table, "simcse_distilbert"),
     "sentence_training": (sentence_training_table, "sentence_training_cpu.json"),
     "memory": (memory_table, "memory_cpu.json"),
+    "negatives_cost": (negatives_cost_table, "negatives_cost_cpu.json"),
 }
 
 
