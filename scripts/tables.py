@@ -175,8 +175,8 @@ def negatives_cost_table(results: list[dict[str, Any]]) -> str:
     rounds = len({measurement["round"] for measurement in result["measurements"]})
     return _markdown(["", "seconds a step", "to the plain step"], rows) + (
         f"\n{settings['model']}, batch {settings['batch_size']}, {settings['max_length']} tokens, pool of "
-        f"{settings['bank_size']:,}; median of {settings['steps']} steps, mean ± standard deviation of {rounds} rounds "
-        f"in turns, each in a fresh process. {_machine(result['environment'])}.\n"
+        f"{settings['bank_size']:,}; median of {settings['steps']} steps, mean ± standard deviation of {rounds} "
+        f"rounds in turns, each in a fresh process. {_machine(result['environment'])}.\n"
     )
 
 

@@ -113,8 +113,8 @@ COST_TABLE = f"""\
 | the batch alone | 2.00 ± 0.10 |  |
 | adversarial over the pool | 2.10 ± 0.20 | 1.05 ± 0.01 |
 
-tiny, batch 64, 32 tokens, pool of 4,096; median of 8 steps, mean ± standard deviation of 2 rounds in turns, each in a \
-fresh process. {MACHINE}.
+tiny, batch 64, 32 tokens, pool of 4,096; median of 8 steps, mean ± standard deviation of 2 rounds in turns, each in \
+a fresh process. {MACHINE}.
 """
 
 EXPECTED = {
