@@ -61,7 +61,7 @@ class AdversarialNegatives(NegativeSampler):
         off_policy: inside a mixture learn from the noise part's draws too, weighted by g / q (reinforce).
         hidden: size of the generator's projections.
         temperature: of the generator's softmax.
-        warm_start: begin with a generator that prefers what is similar, and learn the rest; else begin near uniform.
+        warm_start: begin with a generator that prefers what is similar, and learn the rest; else begin uniform.
         learning_rate: of the generator.
         max_grad_norm: the generator's own clipping; 0 turns it off.
         update_every: optimizer steps from one update of the generator to the next.

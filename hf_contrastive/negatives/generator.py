@@ -11,10 +11,11 @@ class PoolGenerator(nn.Module):
 
     Args:
         width: D, size of the vectors.
-        hidden: size of the two projections U and V, which begin near zero.
+        hidden: size of the two projections: U begins orthonormal, V at zero, so that their product begins at zero and
+            learns at once.
         temperature: of the softmax.
         warm_start: keep the second term, the similarity: g begins by preferring what is near the anchor, and learns
-            where that is wrong. Without it g begins near uniform.
+            where that is wrong. Without it g begins uniform.
         seed: of the initial values; torch's own random numbers are left as they were.
     """
 
@@ -23,9 +24,10 @@ class PoolGenerator(nn.Module):
     ) -> None:
         super().__init__()
         random = torch.Generator().manual_seed(seed)
-        both = torch.randn(2, min(hidden, width), width, generator=random) * (0.1 / width**0.5)
-        self.anchor_projection = nn.Parameter(both[0].clone())
-        self.candidate_projection = nn.Parameter(both[1].clone())
+        hidden = min(hidden, width)
+        rows = torch.linalg.qr(torch.randn(width, hidden, generator=random)).Q.T
+        self.anchor_projection = nn.Parameter(rows.contiguous() * (width / hidden) ** 0.5)
+        self.candidate_projection = nn.Parameter(torch.zeros(hidden, width))
         self.temperature = temperature
         self.warm_start = warm_start
 

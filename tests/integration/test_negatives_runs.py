@@ -62,10 +62,10 @@ def test_every_source_of_negatives_trains_and_stays_out_of_the_folder(tmp_path: 
     published = final_weights(run)
     assert not [name for name in published if "bank" in name or "generator" in name or "negatives" in name]
     if '"name": "adversarial"' in json.dumps(options["negatives"]):
-        generator = saved[next(name for name in saved if name.endswith("generator.anchor_projection"))]
+        generator = saved[next(name for name in saved if name.endswith("generator.candidate_projection"))]
         start = load_file(run / "out/checkpoint-4/model.safetensors")
         assert not torch.equal(
-            start[next(name for name in start if name.endswith("generator.anchor_projection"))], generator
+            start[next(name for name in start if name.endswith("generator.candidate_projection"))], generator
         )
         figures = next(entry for entry in reversed(log) if "generator_entropy" in entry)
         assert {"generator_reward", "generator_false_negatives", "hardness", "hardness_of_random"} <= figures.keys()

@@ -90,9 +90,9 @@ def features(model: SentenceTransformer, *columns: list[str]) -> list[dict[str, 
 
 
 def generator_of(loss: ContrastiveLoss) -> torch.Tensor:
-    """The first of the generator's two matrices."""
+    """The one of the generator's two matrices that begins at zero."""
     (sampler,) = loss.negatives.learned()
-    return sampler.generator.anchor_projection.detach().clone()
+    return sampler.generator.candidate_projection.detach().clone()
 
 
 # --- the same as theirs, where it should be ---
@@ -591,4 +591,4 @@ def test_two_ranks_end_with_the_weights_of_one_process(tmp_path: Path, checkpoin
         assert torch.equal(first[name], second[name]), name
         torch.testing.assert_close(first[name], value, rtol=1e-3, atol=1e-5, msg=name)
     start = ContrastiveLoss(SentenceTransformer(checkpoint, device="cpu"), ["in_batch", "hard", EXACT])
-    assert (generator_of(start) - one["contrast.negatives.parts.2.generator.anchor_projection"]).abs().max() > 1e-3
+    assert (generator_of(start) - one["contrast.negatives.parts.2.generator.candidate_projection"]).abs().max() > 1e-3
