@@ -6,25 +6,34 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "AdversarialNegatives": "hf_contrastive.negatives",
+    "CachedNegatives": "hf_contrastive.negatives",
+    "Context": "hf_contrastive.negatives",
     "ContrastiveModel": "hf_contrastive.training",
     "ContrastiveTrainer": "hf_contrastive.training",
     "ContrastiveTrainingArguments": "hf_contrastive.arguments",
     "DropoutPositiveCollator": "hf_contrastive.data",
+    "Filtered": "hf_contrastive.negatives",
     "HardNegatives": "hf_contrastive.negatives",
     "InBatchNegatives": "hf_contrastive.negatives",
     "InfoNCE": "hf_contrastive.objectives",
+    "Mixture": "hf_contrastive.negatives",
     "NLITripletCollator": "hf_contrastive.data",
     "NegativeSampler": "hf_contrastive.negatives",
     "Negatives": "hf_contrastive.negatives",
     "PairCollator": "hf_contrastive.data",
+    "QueueNegatives": "hf_contrastive.negatives",
+    "SelfAdversarial": "hf_contrastive.negatives",
     "SentenceEncoder": "hf_contrastive.models",
     "SimCSETrainer": "hf_contrastive.training",
     "SupervisedSimCSETrainer": "hf_contrastive.training",
+    "UniformNegatives": "hf_contrastive.negatives",
     "evaluate_pairs": "hf_contrastive.evaluation",
     "evaluate_sts": "hf_contrastive.evaluation",
     "load_recipe": "hf_contrastive.recipe",
     "load_sts_pairs": "hf_contrastive.evaluation",
     "register": "hf_contrastive.negatives",
+    "usable": "hf_contrastive.negatives",
 }
 
 __all__ = sorted([*_PUBLIC, "__version__"])
