@@ -180,10 +180,38 @@ def negatives_cost_table(results: list[dict[str, Any]]) -> str:
     )
 
 
+def negatives_study_table(runs: list[dict[str, Any]]) -> str:
+    """Sources of negatives by setting, over their seeds."""
+    by_source: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        by_source.setdefault(run["file"].rpartition("-")[0], []).append(run)
+    rows = []
+    for name in sorted(by_source, key=lambda name: (name.partition("-")[0], -_mean_dev(by_source[name]))):
+        made = by_source[name]
+        setting, _, source = name.partition("-")
+        figures = [
+            [run["after"]["dev"]["dev_spearman"] for run in made],
+            [run["after"]["sts"]["scores"]["STSBenchmark"]["spearman"] for run in made],
+            [run["after"]["sts"]["average"] for run in made],
+        ]
+        cells = [_mean_sd([100 * value for value in values], 2) for values in figures]
+        steps, seconds = str(made[0]["steps"]), _mean_sd([run["train_seconds"] for run in made], 0)
+        rows.append([f"{setting} {source.replace('-', ', ')}", *cells, str(len(made)), steps, seconds])
+    return _markdown(["", "STS-B dev", "STS-B", "Avg.", "seeds", "steps", "seconds"], rows) + (
+        f"\nSpearman x 100; mean ± standard deviation over seeds; seconds of training a run. "
+        f"{_machine(runs[0]['environment'])}.\n"
+    )
+
+
+def _mean_dev(runs: list[dict[str, Any]]) -> float:
+    return mean(run["after"]["dev"]["dev_spearman"] for run in runs)
+
+
 TABLES: dict[str, tuple[Callable[[list[dict[str, Any]]], str], str]] = {
     "simcse_distilbert": (simcse_table, "simcse_distilbert"),
     "sentence_training": (sentence_training_table, "sentence_training_cpu.json"),
     "memory": (memory_table, "memory_cpu.json"),
+    "negatives_study": (negatives_study_table, "negatives_study"),
     "negatives_cost": (negatives_cost_table, "negatives_cost_cpu.json"),
 }
 
