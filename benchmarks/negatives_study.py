@@ -4,24 +4,28 @@
 
 One run after the other, each in a process of its own; a JSON file a run, so that a study that was cut off goes on
 where it stopped. `--budget time` gives a source as many steps as fit into the time of the plain run's, by the costs
-that `negatives_cost.py` has measured; sources within 2% of the plain step are not run again.
+that `negatives_cost.py` has measured; sources within 2% of the plain step are not run again. `--average` measures the
+seven STS tasks of models that are still under `runs/`: on a CPU that takes longer than training them did.
 """
 
 import json
+import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from harness import RESULTS, ROOT, start
+from harness import RESULTS, ROOT, start, without_paths
 from simcse_study import show, study
 
 from hf_contrastive.errors import RecipeError
+from hf_contrastive.files import write_json
 
 SIMCSE = ROOT / "recipes" / "simcse"
 FRESH = 16  # sentences encoded beside a batch of 64 pairs: the same number for every source that encodes any
-ACE: dict[str, Any] = {"name": "adversarial", "fresh": FRESH, "k": FRESH}
+ACE: dict[str, Any] = {"name": "adversarial", "fresh": FRESH, "k": 64}
 SOURCES: dict[str, list[Any]] = {
     "in_batch": [],
     "queue": ["queue"],
@@ -39,7 +43,8 @@ SETTINGS: dict[str, tuple[Path, list[str], str | None]] = {
     "sup_pairs": (SIMCSE / "sup-distilbert.yaml", ["in_batch"], "{anchor: sent0, positive: sent1}"),
     "sup": (SIMCSE / "sup-distilbert.yaml", ["in_batch", "hard"], None),
 }
-STEPS = {"unsup": 110, "sup_pairs": 150, "sup": 150}
+STEPS = {"unsup": 60, "sup_pairs": 60, "sup": 60}
+EVALUATIONS = 2  # of STS-B dev, the last one after the last step
 OUTPUT = RESULTS / "negatives_study"
 RUNS = Path("runs/negatives_study")
 
@@ -50,6 +55,7 @@ def main(
     sources: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(SOURCES)}.")] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="Repeatable; default: 42, 43, 44.")] = None,
     budget: Annotated[str, typer.Option(help="steps or time.")] = "steps",
+    average: Annotated[bool, typer.Option(help="Measure the seven STS tasks of the runs that are there.")] = False,
     output: Annotated[Path, typer.Option(help="Folder of the JSON files.")] = OUTPUT,
 ) -> None:
     """Run what is missing, seed by seed, and print a table for each setting."""
@@ -63,7 +69,10 @@ def main(
     for seed in seeds or [42, 43, 44]:
         for setting in chosen:
             for source in wanted:
-                run_one(setting, source, seed, budget, output, context.args)
+                if average:
+                    measure_average(output / f"{setting}-{source}-{seed}.json")
+                else:
+                    run_one(setting, source, seed, budget, output, context.args)
     for setting in chosen:
         show(found(setting, output))
 
@@ -80,14 +89,40 @@ def run_one(setting: str, source: str, seed: int, budget: str, output: Path, ext
             return
         steps, name = fewer, f"{name}-equal_time"
     overrides = ["--negatives", json.dumps([*base, *SOURCES[source]]), "--max_steps", str(steps)]
-    # Evaluated as often as the recipe does; the last time after the last step.
-    every = -(-steps // 4)
-    overrides += ["--eval_steps", str(every), "--save_steps", str(every)]
+    every = -(-steps // EVALUATIONS)
+    overrides += ["--eval_steps", str(every), "--save_steps", str(every), "--final_evaluation"]
+    overrides += ["--test_data", str(data_folder() / "sts" / "STSB-test.tsv")]
     if columns is not None:
         overrides += ["--columns", columns]
     if source == "mined":
         overrides += mined(setting, output)
     study([recipe], [seed], output, RUNS, [*overrides, *extra], name=name, same_start=f"{setting.split('_')[0]}*.json")
+
+
+def data_folder() -> Path:
+    """What `HF_CONTRASTIVE_DATA` names."""
+    if "HF_CONTRASTIVE_DATA" not in os.environ:
+        raise RecipeError("HF_CONTRASTIVE_DATA is not set; name the folder with sentences/, nli/ and sts/")
+    return Path(os.environ["HF_CONTRASTIVE_DATA"])
+
+
+def measure_average(path: Path) -> None:
+    """Add the seven STS tasks to a run's file, where its model is still there."""
+    model = RUNS / path.stem / "final"
+    if not path.is_file() or not model.is_dir():
+        return
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if result["after"].get("sts"):
+        return
+    from hf_contrastive.evaluation.report import EvaluationResults
+    from hf_contrastive.evaluation.sts import evaluate_sts, resolve_sts_source
+    from hf_contrastive.models import SentenceEncoder
+
+    encoder = SentenceEncoder.from_pretrained(str(model))
+    encode = partial(encoder.encode, bf16=True, progress=True)
+    sts = evaluate_sts(encode, resolve_sts_source(str(data_folder() / "sts")))
+    result["after"]["sts"] = EvaluationResults(path.stem, sts=sts).to_dict()["sts"]
+    write_json(path, without_paths(result))
 
 
 def mined(setting: str, output: Path) -> list[str]:

@@ -28,6 +28,7 @@ KEPT = ("before", "after", "best_dev", "best_step", "steps", "train_seconds", "r
 COLUMNS: dict[str, tuple[str, ...]] = {
     "STS-B dev": ("dev", "dev_spearman"),
     "STS-B test": ("sts", "scores", "STSBenchmark", "spearman"),
+    "test data": ("test", "spearman"),
     "STS average": ("sts", "average"),
     "transfer average": ("transfer", "average"),
 }

@@ -15,7 +15,7 @@ from transformers import set_seed
 
 from hf_contrastive.arguments import ContrastiveTrainingArguments
 from hf_contrastive.data import load_training_data, tokenize_dataset
-from hf_contrastive.errors import ContrastiveError, RecipeError
+from hf_contrastive.errors import ContrastiveError
 from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.files import write_json
 from hf_contrastive.models import SentenceEncoder
@@ -48,7 +48,7 @@ def train(recipe: Recipe) -> dict[str, Any]:
     set_seed(args.seed)
 
     encoder = load_encoder(recipe)
-    check_positions(encoder, recipe.data.max_length)
+    encoder.check_positions(recipe.data.max_length)
     if resume is not None:
         logger.info("resuming from %s", resume)
     with args.main_process_first(desc="tokenisation"):
@@ -114,15 +114,6 @@ def load_encoder(recipe: Recipe) -> SentenceEncoder:
     if recipe.evaluation.eval_pooler is not None:
         encoder.eval_pooler = recipe.evaluation.eval_pooler
     return encoder
-
-
-def check_positions(encoder: SentenceEncoder, max_length: int) -> None:
-    """Refuse sentences longer than the model has positions for."""
-    positions = min(
-        encoder.tokenizer.model_max_length, getattr(encoder.config, "max_position_embeddings", None) or sys.maxsize
-    )
-    if max_length > positions:
-        raise RecipeError(f"max_length: {max_length} tokens are more than the {positions} positions the model has")
 
 
 def set_verbosity(args: ContrastiveTrainingArguments) -> None:

@@ -16,6 +16,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_contrastive.errors import CheckpointError, RecipeError
+from hf_contrastive.files import whole_file
 from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.training.contrast import Contrast
 from hf_contrastive.training.distributed import world_size
@@ -124,9 +125,8 @@ class SamplerCallback(TrainerCallback):
         if not tensors or not args.should_save or state.is_hyper_param_search:
             return
         path = _checkpoint(args, state) / self.file_name
-        partial = path.with_name(path.name + ".partial")
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial)
-        partial.replace(path)
+        with whole_file(path) as partial:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial)
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Leave optimizer, parameters and arguments as they would be without this callback."""

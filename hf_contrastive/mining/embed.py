@@ -9,8 +9,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from hf_contrastive.errors import CheckpointError
+from hf_contrastive.files import whole_file
 from hf_contrastive.mining.corpus import Corpus
-from hf_contrastive.mining.work import Shards, whole_file
+from hf_contrastive.mining.work import Shards
 from hf_contrastive.models import SentenceEncoder
 
 logger = logging.getLogger(__name__)

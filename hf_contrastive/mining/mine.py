@@ -1,13 +1,11 @@
 """`hf-contrastive mine`: load, encode, search, write; each step is taken up where a killed run left it."""
 
 import logging
-import sys
 from datetime import timedelta
 
 import torch
 from accelerate import PartialState
 
-from hf_contrastive.errors import RecipeError
 from hf_contrastive.files import write_json
 from hf_contrastive.mining.corpus import load_corpus
 from hf_contrastive.mining.embed import Vectors, encode_missing
@@ -74,13 +72,7 @@ def _load_encoder(settings: MiningSettings, ranks: PartialState) -> SentenceEnco
         encoder = SentenceEncoder.from_pretrained(
             settings.model, pooler=settings.pooler, max_length=settings.max_length, revision=settings.revision
         )
-    positions = min(
-        encoder.tokenizer.model_max_length, getattr(encoder.config, "max_position_embeddings", None) or sys.maxsize
-    )
-    if encoder.max_length > positions:
-        raise RecipeError(
-            f"max_length: {encoder.max_length} tokens are more than the {positions} positions the model has"
-        )
+    encoder.check_positions(encoder.max_length)
     return encoder.to(settings.device or ranks.device).eval()
 
 

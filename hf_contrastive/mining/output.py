@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from tqdm.auto import tqdm
 
+from hf_contrastive.files import whole_file
 from hf_contrastive.mining.corpus import Corpus
 from hf_contrastive.mining.filters import REASONS
 from hf_contrastive.mining.search import Results
-from hf_contrastive.mining.work import whole_file
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from tqdm.auto import tqdm
 
+from hf_contrastive.files import whole_file
 from hf_contrastive.mining.corpus import Corpus
 from hf_contrastive.mining.embed import Vectors
 from hf_contrastive.mining.filters import REASONS, Rules, select
 from hf_contrastive.mining.index import NeighbourIndex, train_centroids
-from hf_contrastive.mining.work import Shards, whole_file
+from hf_contrastive.mining.work import Shards
 from hf_contrastive.negatives import KnownPairs
 
 logger = logging.getLogger(__name__)

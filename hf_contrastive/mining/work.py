@@ -1,8 +1,7 @@
 """The work folder beside the output: what a kill leaves of it is picked up again, by the same settings only."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +53,6 @@ class Shards:
     def _there(self, number: int) -> bool:
         path = self.path(number)
         return path.is_file() and self._is_complete(path, len(self.span(number)))
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `path` at the end: a kill leaves no half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    yield partial
-    partial.replace(path)
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any], remedy: str) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from hf_contrastive.arguments import HEADS, POOLERS, one_of
+from hf_contrastive.errors import RecipeError
 from hf_contrastive.models.backbone import load_backbone, load_tokenizer
 from hf_contrastive.models.dropout import use_fast_dropout
 from hf_contrastive.models.lora import add_lora, merged
@@ -122,6 +124,13 @@ class SentenceEncoder(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.backbone.parameters()).device
+
+    def check_positions(self, max_length: int) -> None:
+        """Raise `RecipeError` for sentences longer than the model has positions for."""
+        limit = getattr(self.config, "max_position_embeddings", None) or sys.maxsize
+        positions = min(self.tokenizer.model_max_length, limit)
+        if max_length > positions:
+            raise RecipeError(f"max_length: {max_length} tokens are more than the {positions} positions the model has")
 
     def uses_head(self) -> bool:
         """Whether the head is applied in the present mode (training or test)."""

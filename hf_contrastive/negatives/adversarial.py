@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hf_contrastive.negatives.generator import PoolGenerator, entropy, log_distribution
+from hf_contrastive.negatives.generator import PoolGenerator, entropy, without
 from hf_contrastive.negatives.protocol import Context, Negatives, NegativeSampler, usable
 from hf_contrastive.negatives.registry import register
 
@@ -33,7 +33,7 @@ class _Proposal:
     context: Context
     pool: Tensor  # [P], rows of the table
     valid: Tensor  # [P], rows of the pool that are there
-    log_normaliser: Tensor  # [B], of the softmax over the pool
+    logits: Tensor  # [B, P], of the softmax over the pool
     share: float  # of the bank that is in the pool
     draws: int | None = None  # of reinforce: K columns are draws; behind them the likeliest row and a random one
     usable: Tensor | None = None  # of reinforce: [B, K + 2], which of all columns are no false negatives
@@ -124,11 +124,10 @@ class AdversarialNegatives(NegativeSampler):
         random one's reward.
         """
         pool, share = self._pool(context)
-        logits = self.generator(context.anchors, context.vectors(pool, "bank"))
         valid = context.valid[pool]
-        log_g = log_distribution(logits, valid)
-        normaliser = logits.masked_fill(~valid, -1e4).logsumexp(-1)
-        trace = _Proposal(log_g, entropy(log_g), context, pool, valid, normaliser, share)
+        logits = without(self.generator(context.anchors, context.vectors(pool, "bank")), ~valid)
+        log_g = logits.log_softmax(-1)
+        trace = _Proposal(log_g, entropy(log_g), context, pool, valid, logits, share)
         if self.estimator == "exact":
             fresh = pool[log_g.detach().exp().mean(0).topk(min(self.fresh, len(pool))).indices] if self.fresh else None
             return Negatives(pool, self._usable(context, pool), "bank", fresh=fresh, trace=trace)
@@ -218,7 +217,7 @@ class AdversarialNegatives(NegativeSampler):
         context = trace.context
         logits = self.generator(context.anchors, context.vectors(noise.ids, noise.region))
         # The normaliser over the bank: that of the pool, over the pool's share of the bank.
-        log_g = logits - (trace.log_normaliser - math.log(trace.share)).unsqueeze(1)
+        log_g = logits - (trace.logits.logsumexp(-1) - math.log(trace.share)).unsqueeze(1)
         assert noise.log_q is not None
         ratio = (log_g.detach() - noise.log_q).exp().clamp(max=10.0)
         reward = self._penalised(reward, noise.mask)
@@ -229,21 +228,11 @@ class AdversarialNegatives(NegativeSampler):
         return torch.where(usable_rows, reward.float(), -self.penalty)
 
     def _usable(self, context: Context, ids: Tensor) -> Tensor:
-        if self.false_negatives == "mask":
-            return usable(context, ids, self.mask_duplicates)
-        rows = ids.unsqueeze(0) if ids.dim() == 1 else ids
-        return usable(context, ids, mask_duplicates=False) & context.valid[rows]
+        return usable(context, ids, self.mask_duplicates and self.false_negatives == "mask")
 
     def _pool(self, context: Context) -> tuple[Tensor, float]:
         """Bank rows g chooses from, and their share of it."""
         span = context.regions["bank"]
         if self.pool_size is None or self.pool_size >= len(span):
             return context.rows("bank"), 1.0
-        draws = torch.randint(
-            span.start,
-            span.stop,
-            (self.pool_size,),
-            generator=context.generator,
-            device=context.candidates.device,
-        )
-        return draws, self.pool_size / len(span)
+        return context.draw("bank", (self.pool_size,)), self.pool_size / len(span)

@@ -67,12 +67,12 @@ class CachedNegatives(NegativeSampler):
     def _filled(self, context: Context, slots: Tensor) -> Tensor:
         """Caches [B, cache_size] with random rows where nothing was cached yet."""
         cached = self.cache[slots]
-        random = _uniform(context, tuple(cached.shape))
+        random = _drawn(context, tuple(cached.shape))
         # A bank of another size, in a run started from this one's state, would be read beyond its end.
         return torch.where((cached < 0) | (cached >= len(context.regions["bank"])), random, cached)
 
     def _renew(self, context: Context, slots: Tensor, cached: Tensor) -> None:
-        pool = torch.cat([cached, _uniform(context, (len(slots), self.candidates))], dim=1)
+        pool = torch.cat([cached, _drawn(context, (len(slots), self.candidates))], dim=1)
         ids = pool + context.regions["bank"].start
         with full_precision(context.anchors.device):
             scores = torch.einsum("bd,bkd->bk", context.anchors, context.vectors(ids, "bank")) / self.temperature
@@ -88,9 +88,8 @@ class CachedNegatives(NegativeSampler):
         self.cache[slots] = rows[last[slots]]
 
 
-def _uniform(context: Context, shape: tuple[int, ...]) -> Tensor:
-    size = len(context.regions["bank"])
-    return torch.randint(size, shape, generator=context.generator, device=context.candidates.device)
+def _drawn(context: Context, shape: tuple[int, ...]) -> Tensor:
+    return context.draw("bank", shape) - context.regions["bank"].start
 
 
 def _repeats(rows: Tensor) -> Tensor:

@@ -45,12 +45,12 @@ def _products(anchors: Tensor, rows: Tensor) -> Tensor:
     return anchors @ rows.T if rows.dim() == 2 else torch.einsum("bd,bkd->bk", anchors, rows)
 
 
-def log_distribution(logits: Tensor, valid: Tensor) -> Tensor:
-    """Log softmax over the pool [B, P] without the rows that are not `valid` [P]: their probability is 0.
+def without(logits: Tensor, absent: Tensor) -> Tensor:
+    """Logits [B, P] whose softmax is 0 at the `absent` [P] rows.
 
-    The log of it is a large negative number instead of minus infinity, so that products with it stay finite.
+    Their log probability is a large negative number instead of minus infinity, so that products with it stay finite.
     """
-    return logits.masked_fill(~valid, -1e4).log_softmax(-1)
+    return logits.masked_fill(absent, -1e4)
 
 
 def entropy(log_probabilities: Tensor) -> Tensor:

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor
 
-from hf_contrastive.negatives.protocol import Context, Negatives, NegativeSampler, usable
+from hf_contrastive.negatives.protocol import Context, Negatives
+from hf_contrastive.negatives.region import WholeRegion
 from hf_contrastive.negatives.registry import register
 
 
 @register("hard")
-class HardNegatives(NegativeSampler):
+class HardNegatives(WholeRegion):
     """The hard negatives of every row in the batch, each row's own counted `weight` times.
 
     Args:
@@ -16,19 +17,13 @@ class HardNegatives(NegativeSampler):
         mask_duplicates: leave out candidates whose text equals the anchor's or its positive's.
     """
 
-    needs = frozenset({"hard"})
+    region = "hard"
 
     def __init__(self, weight: float = 1.0, mask_duplicates: bool = True) -> None:
-        super().__init__()
+        super().__init__(mask_duplicates)
         if not weight > 0:
             raise ValueError(f"weight must be greater than 0, got {weight}")
         self.weight = weight
-        self.mask_duplicates = mask_duplicates
-
-    def sample(self, context: Context, k: int | None = None) -> Negatives:
-        """The whole region `hard`, [P]; it is not drawn, so `k` does not apply."""
-        ids = context.rows("hard")
-        return Negatives(ids, usable(context, ids, self.mask_duplicates), "hard")
 
     def weigh(self, negatives: Negatives, context: Context) -> Tensor | None:
         """`weight` where a hard negative came with the anchor itself, else 1: [B, P]."""

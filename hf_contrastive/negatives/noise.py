@@ -66,8 +66,7 @@ class UniformNegatives(_Noise):
     """Rows of the bank, all equally likely."""
 
     def _draw(self, context: Context, shape: tuple[int, ...]) -> Tensor:
-        size = len(context.regions["bank"])
-        return torch.randint(size, shape, generator=context.generator, device=context.candidates.device)
+        return context.draw("bank", shape) - context.regions["bank"].start
 
     def _log_probability(self, context: Context, rows: Tensor) -> Tensor:
         return torch.full(rows.shape, -math.log(len(context.regions["bank"])), device=rows.device)

@@ -88,6 +88,11 @@ class Context:
         span = self.regions.get(region, range(0))
         return torch.arange(span.start, span.stop, device=self.candidates.device)
 
+    def draw(self, region: str, shape: tuple[int, ...]) -> Tensor:
+        """Ids of `shape`, uniform over a region's rows, with replacement."""
+        span, device = self.regions[region], self.candidates.device
+        return torch.randint(span.start, span.stop, shape, generator=self.generator, device=device)
+
     def vectors(self, ids: Tensor, region: str | None = None) -> Tensor:
         """Rows [..., D] of the table in the anchors' type; knowing that all are of one region saves a copy."""
         start = self.regions["bank"].start if region == "bank" else -1

@@ -1,9 +1,10 @@
 """How positives and negatives are contrasted."""
 
-from hf_contrastive.objectives.binary import NCE, NegativeSampling, Triplet
+from hf_contrastive.objectives.binary import NCE, NegativeSampling
 from hf_contrastive.objectives.infonce import InfoNCE, SampledSoftmax, cross_entropy_of_pool
 from hf_contrastive.objectives.masked_lm import MaskedLanguageModelHead, mask_tokens
 from hf_contrastive.objectives.objective import Objective
+from hf_contrastive.objectives.triplet import Triplet
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "infonce": InfoNCE,

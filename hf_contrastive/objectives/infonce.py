@@ -38,16 +38,8 @@ class _CrossEntropyOfPool(torch.autograd.Function):
 class InfoNCE(Objective):
     """Cross entropy of the positive against a pool of negatives."""
 
-    def contrast(
-        self,
-        positive: Tensor,
-        pool: Tensor,
-        mask: Tensor | None = None,
-        weights: Tensor | None = None,
-        log_q: Tensor | None = None,
-        positive_log_q: Tensor | None = None,
-    ) -> Tensor:
-        """See `Objective.contrast`; overwrites `pool`. Every draw counts as it is: `log_q` is not looked at."""
+    def loss(self, positive: Tensor, pool: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
+        """See `Objective.loss`; overwrites `pool`."""
         if weights is not None:
             pool = pool + weights.to(pool.dtype).log()
         if mask is not None:
@@ -68,19 +60,13 @@ class SampledSoftmax(InfoNCE):
 
     needs_log_q = True
 
-    def contrast(
-        self,
-        positive: Tensor,
-        pool: Tensor,
-        mask: Tensor | None = None,
-        weights: Tensor | None = None,
-        log_q: Tensor | None = None,
-        positive_log_q: Tensor | None = None,
-    ) -> Tensor:
-        """See `Objective.contrast`; raises `ValueError` without `log_q`."""
+    def corrected(
+        self, positive: Tensor, pool: Tensor, log_q: Tensor | None, positive_log_q: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Negatives' scores minus log(P q); raises `ValueError` without `log_q`."""
         if log_q is None:
             raise ValueError("sampled softmax needs negatives that were drawn with a known probability (log_q)")
-        return super().contrast(positive, pool - (log_q + math.log(pool.shape[1])), mask, weights)
+        return positive, pool - (log_q + math.log(pool.shape[1]))
 
 
 def cross_entropy_of_pool(positive: Tensor, pool: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 class Objective(nn.Module):
     """How positives and negatives are contrasted.
 
-    Subclasses implement `contrast` and `per_negative`, functions of scores, which serve sentences, words and triples
-    alike. Calling an objective scores vectors by their inner product first.
+    Subclasses implement `loss` and `per_negative`, functions of scores, which serve sentences, words and triples
+    alike, and `corrected` where the probability of the draws matters. Calling an objective scores vectors by their
+    inner product first.
 
     Args:
         temperature: scores are inner products divided by it; greater than 0.
@@ -46,7 +47,21 @@ class Objective(nn.Module):
 
         Returns:
             scalar.
+
+        Raises:
+            ValueError: the objective needs the log probabilities and they are not given.
         """
+        positive, pool = self.corrected(positive, pool, log_q, positive_log_q)
+        return self.loss(positive, pool, mask, weights)
+
+    def corrected(
+        self, positive: Tensor, pool: Tensor, log_q: Tensor | None, positive_log_q: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Scores [B] and [B, P], corrected for how likely each was drawn; as they are, where every draw counts 1."""
+        return positive, pool
+
+    def loss(self, positive: Tensor, pool: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
+        """Mean loss of the anchors, of corrected scores [B] and [B, P]; may overwrite `pool`."""
         raise NotImplementedError
 
     def per_negative(self, positive: Tensor, pool: Tensor) -> Tensor:

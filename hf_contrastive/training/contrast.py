@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hf_contrastive.negatives import Candidates, Context, Negatives, NegativeSampler
 from hf_contrastive.objectives import Objective
 from hf_contrastive.training.bank import SentenceBank
-from hf_contrastive.training.distributed import gather_rows, rank, world_size
+from hf_contrastive.training.distributed import gather_rows, rank
 
 # Token ids [F, l], attention mask [F, l] and lengths to unit vectors [F, D] with gradient.
 EncodeTokens = Callable[[Tensor, Tensor, list[int]], Tensor]
@@ -136,7 +136,7 @@ class Contrast(nn.Module):
             candidate_anchor_keys=origins,
             step=self.step,
             generator=self._generator(rows.device),
-            gather=gather,
+            gather=gather_rows,
         )
 
     def _generator(self, device: torch.device) -> torch.Generator:
@@ -176,8 +176,7 @@ class Contrast(nn.Module):
         column = torch.where(local >= 0, place[local.clamp(min=0)], -1)
         if self.training:
             # All ranks note what each of them encoded.
-            share = gather_rows if world_size() > 1 else _same
-            self.bank.refresh(share(chosen), share(vectors.detach()))
+            self.bank.refresh(gather_rows(chosen), gather_rows(vectors.detach()))
         return torch.where(column >= 0, scores.gather(1, column.clamp(min=0)), pool)
 
     def _feedback(self, proposed: Negatives, reward: Tensor) -> Tensor:
@@ -191,13 +190,12 @@ class Contrast(nn.Module):
 
     def _store(self, positives: Sentences, anchor_keys: Tensor) -> None:
         assert self.bank is not None and positives.input_ids is not None and positives.attention_mask is not None
-        both = gather_rows if world_size() > 1 else _same
         self.bank.write(
-            both(self.bank.padded(positives.input_ids)),
-            both(positives.attention_mask.sum(1)),
-            both(positives.vectors.detach()),
-            both(positives.keys),
-            both(anchor_keys),
+            gather_rows(self.bank.padded(positives.input_ids)),
+            gather_rows(positives.attention_mask.sum(1)),
+            gather_rows(positives.vectors.detach()),
+            gather_rows(positives.keys),
+            gather_rows(anchor_keys),
         )
 
 

@@ -49,10 +49,11 @@ def test_fsdp2_really_shards_and_encodes(gradients: dict) -> None:
     assert gradients["fsdp2"]["embed_difference"] < 1e-5
 
 
-def test_bank_caches_and_generator_stay_the_same_on_both_ranks(gradients: dict) -> None:
-    assert gradients["bank"]["different"] == []
-    assert not gradients["bank"]["same_draws"]
-    assert gradients["bank"]["written"] == gradients["bank"]["expected"]
+@pytest.mark.parametrize("case", ["bank", "bank_of_local_candidates"])
+def test_bank_caches_and_generator_stay_the_same_on_both_ranks(gradients: dict, case: str) -> None:
+    assert gradients[case]["different"] == []
+    assert not gradients[case]["same_draws"]
+    assert gradients[case]["written"] == gradients[case]["expected"]
 
 
 def test_training_on_two_ranks_ends_with_the_weights_of_one_process(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def sharded(folder: str, rank: int, share: int, case: dict) -> dict:
     }
 
 
-def bank_after_steps(folder: str, rank: int, share: int) -> dict:
+def bank_after_steps(folder: str, rank: int, share: int, gather: bool) -> dict:
     """Three steps of samplers that draw, learn, encode anew and cache: do the ranks' states stay the same?"""
     torch.manual_seed(0)
     encoder = SentenceEncoder.from_pretrained(folder, pooler="avg", dropout=0.0)
@@ -117,7 +117,7 @@ def bank_after_steps(folder: str, rank: int, share: int) -> dict:
         UniformNegatives(k=5, fresh=True),
         CachedNegatives(k=2, slots=16),
     ]
-    whole = ContrastiveModel(encoder, Joined(parts), bank=filled_bank(encoder.width)).train()
+    whole = ContrastiveModel(encoder, Joined(parts), bank=filled_bank(encoder.width), gather=gather).train()
     model = DistributedDataParallel(whole, broadcast_buffers=False)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     drawn = []
@@ -177,7 +177,8 @@ def main(folder: str, output: str) -> None:
     chunked = {"symmetric": False, "chunk_size": 4}
     results["fsdp2"] = sharded(folder, rank, share, {**chunked, "hard": [0, 1, 1, 2, 4]})
     results["fsdp2_adversarial"] = sharded(folder, rank, share, {**chunked, "hard": [], "learned": {"k": 8}})
-    results["bank"] = bank_after_steps(folder, rank, share)
+    results["bank"] = bank_after_steps(folder, rank, share, gather=True)
+    results["bank_of_local_candidates"] = bank_after_steps(folder, rank, share, gather=False)
     if rank == 0:
         Path(output).write_text(json.dumps(results))
     dist.destroy_process_group()

@@ -8,6 +8,7 @@ import torch
 from formulas import FORMULAS, MARGIN
 from helpers import tiny_tokenizer
 
+from hf_contrastive import arguments
 from hf_contrastive.objectives import (
     NCE,
     OBJECTIVES,
@@ -33,6 +34,7 @@ def make(name: str, temperature: float) -> Objective:
 
 def test_every_objective_has_a_formula_here() -> None:
     assert FORMULAS.keys() == OBJECTIVES.keys()
+    assert set(arguments.OBJECTIVES) == OBJECTIVES.keys()  # what recipes may name
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])
