@@ -20,7 +20,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from hf_contrastive.data import load_training_data, tokenize_dataset
 from hf_contrastive.data.files import read_rows
 from hf_contrastive.recipe import load_recipe
-from hf_contrastive.train import load_encoder
+from hf_contrastive.tasks.sentences import load_encoder
 from hf_contrastive.training import ContrastiveTrainer
 from hf_contrastive.training.build import contrastive_model
 from hf_contrastive.training.memory import keep_freed_memory

@@ -90,7 +90,7 @@ def run_one(setting: str, source: str, seed: int, budget: str, output: Path, ext
         steps, name = fewer, f"{name}-equal_time"
     overrides = ["--negatives", json.dumps([*base, *SOURCES[source]]), "--max_steps", str(steps)]
     every = -(-steps // EVALUATIONS)
-    overrides += ["--eval_steps", str(every), "--save_steps", str(every), "--final_evaluation"]
+    overrides += ["--eval_steps", str(every), "--save_steps", str(every), "--final_evaluation", "[]"]
     overrides += ["--test_data", str(data_folder() / "sts" / "STSB-test.tsv")]
     if columns is not None:
         overrides += ["--columns", columns]

@@ -59,6 +59,7 @@ def study(
     run: Callable[[list[str]], Any] = lambda command: subprocess.run(command, check=True),
     name: str | None = None,
     same_start: str | None = None,
+    kept: Sequence[str] = KEPT,
 ) -> dict[str, list[dict[str, Any]]]:
     """Results of every seed by name of recipe.
 
@@ -68,6 +69,7 @@ def study(
         name: what the runs are called, with their seed behind it, where there is one recipe; default: the recipe.
         same_start: pattern of the results in `output` that were measured before training on the same checkpoint with
             the same pooler; default: those of the other seeds.
+        kept: keys of a run's results that its file has.
 
     Raises:
         RecipeError: a recipe or override that cannot be used, or a result that was made with others; before any run.
@@ -87,11 +89,12 @@ def study(
         path, folder = output / f"{called}.json", runs / called
         if not path.is_file():
             if not (folder / "results.json").is_file():  # else it had ended, and only the file was not yet written
-                _start_afresh(folder, sorted(output.glob(same_start or f"{names[recipe]}-*.json")))
+                others = sorted(output.glob(same_start or f"{names[recipe]}-*.json")) if "before" in kept else []
+                _start_afresh(folder, others)
                 command = [sys.executable, "-m", "hf_contrastive.train", str(recipe), *overrides]
                 run([*command, "--seed", str(seed), "--output_dir", str(folder), "--report_to", "none"])
             whole = _read(folder / "results.json")
-            write_json(path, without_paths({key: whole[key] for key in KEPT}))
+            write_json(path, without_paths({key: whole[key] for key in kept}))
             for checkpoint in [] if keep else folder.glob("checkpoint-*"):
                 shutil.rmtree(checkpoint)
         results[names[recipe]].append(_read(path))

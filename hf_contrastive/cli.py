@@ -1,4 +1,4 @@
-"""The command line: `hf-contrastive train | evaluate | mine | keys | samplers`."""
+"""The command line: `hf-contrastive train | evaluate | mine | words | graph | hypernymy | keys | samplers`."""
 
 import logging
 import os
@@ -11,11 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hf_contrastive.commands.graphs import graph_app, hypernymy_app
+from hf_contrastive.commands.words import app as words_app
 from hf_contrastive.errors import ContrastiveError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Contrastive learning on the Hub."
 )
+app.add_typer(words_app, name="words")
+app.add_typer(graph_app, name="graph")
+app.add_typer(hypernymy_app, name="hypernymy")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -148,12 +153,15 @@ def samplers() -> None:
 
 
 @app.command()
-def keys(contains: Annotated[str, typer.Argument(help="Only keys with this text in name or help.")] = "") -> None:
+def keys(
+    contains: Annotated[str, typer.Argument(help="Only keys with this text in name or help.")] = "",
+    task: Annotated[str, typer.Option(help="sentences, words, graph or hypernymy.")] = "sentences",
+) -> None:
     """List every key a recipe can have, with its default."""
     from hf_contrastive.recipe import recipe_keys
 
     table = Table("key", "default", "meaning", show_lines=False)
-    for key, (default, meaning) in recipe_keys().items():
+    for key, (default, meaning) in recipe_keys(task).items():
         if contains.lower() in f"{key} {meaning}".lower():
             table.add_row(key, default, meaning)
     Console().print(table)

@@ -21,31 +21,69 @@ from hf_contrastive.arguments import (
     ContrastiveTrainingArguments,
     DataArguments,
     EvaluationArguments,
+    GraphDataArguments,
+    GraphEvaluationArguments,
+    GraphModelArguments,
+    GraphNegativesArguments,
+    GraphTrainingArguments,
     ModelArguments,
     NegativesArguments,
+    OrderDataArguments,
+    OrderModelArguments,
+    OrderTrainingArguments,
+    WordDataArguments,
+    WordEvaluationArguments,
+    WordModelArguments,
+    WordNegativesArguments,
+    WordTrainingArguments,
+    one_of,
 )
 from hf_contrastive.errors import RecipeError
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _YAML_FIELDS = frozenset({"columns", "negatives"})  # nested values, parsed by their dataclass
-_GROUPS: Any = [
-    ModelArguments,
-    DataArguments,
-    NegativesArguments,
-    EvaluationArguments,
-    ContrastiveTrainingArguments,
-]
+# By task: model, data, negatives, evaluation where there is something to say of it, training.
+_GROUPS: dict[str, Any] = {
+    "sentences": [
+        ModelArguments,
+        DataArguments,
+        NegativesArguments,
+        EvaluationArguments,
+        ContrastiveTrainingArguments,
+    ],
+    "words": [
+        WordModelArguments,
+        WordDataArguments,
+        WordNegativesArguments,
+        WordEvaluationArguments,
+        WordTrainingArguments,
+    ],
+    "graph": [
+        GraphModelArguments,
+        GraphDataArguments,
+        GraphNegativesArguments,
+        GraphEvaluationArguments,
+        GraphTrainingArguments,
+    ],
+    "hypernymy": [
+        OrderModelArguments,
+        OrderDataArguments,
+        GraphNegativesArguments,
+        OrderTrainingArguments,
+    ],
+}
 
 
 @dataclass
 class Recipe:
-    """Typed arguments, and the text they were made of."""
+    """Typed arguments, those of its task, and the text they were made of."""
 
-    model: ModelArguments
-    data: DataArguments
-    negatives: NegativesArguments
-    evaluation: EvaluationArguments
-    training: ContrastiveTrainingArguments
+    task: str
+    model: Any
+    data: Any
+    negatives: Any
+    evaluation: Any
+    training: Any
     text: dict[str, str]
     """Every key that was given, with its value as text, overrides applied."""
 
@@ -72,10 +110,11 @@ def load_recipe(path: str | Path | None, overrides: Sequence[str] = ()) -> Recip
         RecipeError: file missing or not YAML, key unknown (with the nearest known one) or given twice, value of the
             wrong type, value refused by the arguments; the message names file, line and key.
     """
-    parser = _Parser(_GROUPS, allow_abbrev=False)
-    actions = _actions(parser)
     entries = _read_yaml(Path(path)) if path is not None else {}
     entries.update(_read_overrides(list(overrides)))
+    task = _task(entries)
+    parser = _Parser(_GROUPS[task], allow_abbrev=False)
+    actions = _actions(parser)
     argv: list[str] = []
     for key, entry in entries.items():
         if key not in actions:
@@ -94,18 +133,34 @@ def load_recipe(path: str | Path | None, overrides: Sequence[str] = ()) -> Recip
         raise RecipeError(f"{entries[key].where}: {error}" if key in entries else str(error)) from error
     except (ValueError, ImportError) as error:
         raise RecipeError(f"{path or 'command line'}: {error}") from error
-    model, data, negatives, evaluation, training = parts
+    model, data, negatives, *evaluation, training = parts
     text = {key: " ".join(e.value) if isinstance(e.value, list) else e.value for key, e in entries.items()}
-    return Recipe(model, data, negatives, evaluation, training, text)
+    if task != "sentences":
+        text["task"] = task
+    return Recipe(task, model, data, negatives, evaluation[0] if evaluation else None, training, text)
 
 
-def recipe_keys() -> dict[str, tuple[str, str]]:
+def recipe_keys(task: str = "sentences") -> dict[str, tuple[str, str]]:
     """Every key a recipe can have: its default as text ("required" where it has none) and what it means."""
-    actions = _actions(_Parser(_GROUPS, allow_abbrev=False))
-    return {
+    one_of("task", task, tuple(_GROUPS))
+    actions = _actions(_Parser(_GROUPS[task], allow_abbrev=False))
+    about = {"task": ("sentences", f"What is trained: {', '.join(_GROUPS)}.")}
+    return about | {
         key: ("required" if action.required else str(action.default), " ".join((action.help or "").split()))
         for key, action in actions.items()
     }
+
+
+def _task(entries: dict[str, _Entry]) -> str:
+    """Take the key `task` out of the entries; it says which others there are."""
+    entry = entries.pop("task", None)
+    if entry is None:
+        return "sentences"
+    try:
+        one_of("task", str(entry.value), tuple(_GROUPS))
+    except RecipeError as error:
+        raise RecipeError(f"{entry.where}: {error}") from None
+    return str(entry.value)
 
 
 def _actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
@@ -197,6 +252,9 @@ def _expand(value: str, key: str, where: str) -> str:
 def _checked(key: str, entry: _Entry, action: argparse.Action, parser: argparse.ArgumentParser) -> str | list[str]:
     """The entry's value, once its type and choices are known to fit."""
     takes_list = action.nargs in ("+", "*")
+    if takes_list and entry.value in ([], "[]"):
+        action.nargs = "*"  # the dataclass parser wants at least one
+        return []
     if takes_list and isinstance(entry.value, str):
         entry.value = [entry.value]
     if not takes_list and isinstance(entry.value, list):

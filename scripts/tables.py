@@ -97,10 +97,7 @@ def read(source: Path, where: str, name: str) -> list[dict[str, Any]]:
 
 def simcse_table(runs: list[dict[str, Any]]) -> str:
     """Scores before, and after over the seeds of each recipe."""
-    recipes: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        recipes.setdefault(run["file"].rpartition("-")[0], []).append(run)
-    recipes = dict(sorted(recipes.items(), reverse=True))  # unsup before sup
+    recipes = dict(sorted(_by_name(runs).items(), reverse=True))  # unsup before sup
     before = {run["before"]["name"]: [run["before"]] for run in runs}
     after = {name: [run["after"] for run in made] for name, made in recipes.items()}
     rows = [[name, *_scores(measured)] for name, measured in (before | after).items()]
@@ -182,19 +179,17 @@ def negatives_cost_table(results: list[dict[str, Any]]) -> str:
 
 def negatives_study_table(runs: list[dict[str, Any]]) -> str:
     """Sources of negatives by setting, over their seeds."""
-    by_source: dict[str, list[dict[str, Any]]] = {}
-    for run in runs:
-        by_source.setdefault(run["file"].rpartition("-")[0], []).append(run)
+    by_source = _by_name(runs)
     rows = []
     for name in sorted(by_source, key=lambda name: (name.partition("-")[0], -_mean_dev(by_source[name]))):
         made = by_source[name]
         setting, _, source = name.partition("-")
         figures = [
             [run["after"]["dev"]["dev_spearman"] for run in made],
-            [run["after"]["sts"]["scores"]["STSBenchmark"]["spearman"] for run in made],
-            [run["after"]["sts"]["average"] for run in made],
+            [run["after"]["test"]["spearman"] for run in made],
+            [run["after"]["sts"]["average"] for run in made if run["after"].get("sts")],
         ]
-        cells = [_mean_sd([100 * value for value in values], 2) for values in figures]
+        cells = [_mean_sd([100 * value for value in values], 2) if values else "" for values in figures]
         steps, seconds = str(made[0]["steps"]), _mean_sd([run["train_seconds"] for run in made], 0)
         rows.append([f"{setting} {source.replace('-', ', ')}", *cells, str(len(made)), steps, seconds])
     return _markdown(["", "STS-B dev", "STS-B", "Avg.", "seeds", "steps", "seconds"], rows) + (
@@ -207,11 +202,89 @@ def _mean_dev(runs: list[dict[str, Any]]) -> float:
     return mean(run["after"]["dev"]["dev_spearman"] for run in runs)
 
 
+WORD_SETS = ("WS-353", "SimLex-999", "RW")
+
+
+def word2vec_table(runs: list[dict[str, Any]]) -> str:
+    """Ours and gensim, by epochs."""
+    results, rows = runs[0], []
+    for epochs, part in results["summary"].items():
+        for name, called in (("ours", "hf_contrastive"), ("gensim", "gensim")):
+            if name in part:
+                figures = part[name]
+                cells = [_plus_minus(_percent(figures["scores"][key]), 1) for key in WORD_SETS]
+                rate = f"{figures['words_per_second']['mean']:,.0f} ± {figures['words_per_second']['stdev']:,.0f}"
+                rows.append([f"{called}, {epochs} epochs", rate, _plus_minus(figures["seconds"], 0), *cells])
+        if "ratio" in part:
+            rows.append([f"ratio, {epochs} epochs", _plus_minus(part["ratio"], 2), "", *[""] * len(WORD_SETS)])
+    settings, environment = results["settings"], results["environment"]
+    return _markdown(["", "words/s", "seconds", *WORD_SETS], rows) + (
+        f"\nSkip-gram, d = 100, window 5, K = 5, {settings['threads']} threads, steps of {settings['chunks'] * 512:,} "
+        f"words; Spearman x 100; mean ± standard deviation over {_rounds(results)} rounds. "
+        f"{_machine(environment)}, gensim {environment['gensim']}.\n"
+    )
+
+
+def words_study_table(runs: list[dict[str, Any]]) -> str:
+    """Estimators of word vectors, over their seeds."""
+    by_source = _by_name(runs)
+    rows = []
+    for name in sorted(by_source, key=lambda name: -_mean_similarity(by_source[name])):
+        made = by_source[name]
+        cells = [_mean_sd([100 * _similarity(run, key) for run in made], 1) for key in WORD_SETS]
+        rows.append([name.replace("_", " ").replace("-", ", "), *cells, str(len(made)), f"{made[0]['steps']:,}"])
+    return _markdown(["", *WORD_SETS, "seeds", "steps"], rows) + (
+        "\nSpearman x 100; mean ± standard deviation over seeds. Full softmax has a vocabulary of 5,000 words, the "
+        f"others of {max(run['vocabulary'] for run in runs):,}. {_machine(runs[0]['environment'])}.\n"
+    )
+
+
+def words_cost_table(runs: list[dict[str, Any]]) -> str:
+    """What an estimator costs a step."""
+    results, rows = runs[0], []
+    for name, figures in results["summary"].items():
+        seconds = {key: 1000 * value for key, value in figures["step_seconds"].items()}
+        ratio = _plus_minus(figures["ratio"], 2) if "ratio" in figures else "1"
+        rows.append([name.replace("_", " "), _plus_minus(seconds, 1), ratio])
+    settings = results["settings"]
+    return _markdown(["", "ms a step", "to batch-shared negative sampling"], rows) + (
+        f"\n{settings['chunks'] * 512:,} words a step, {settings['threads']} threads; mean ± standard deviation over "
+        f"{_rounds(results)} rounds. {_machine(results['environment'])}.\n"
+    )
+
+
+def _rounds(results: dict[str, Any]) -> int:
+    return len({measurement["round"] for measurement in results["measurements"]})
+
+
+def _similarity(run: dict[str, Any], name: str) -> float:
+    return run["after"]["similarity"]["scores"][name]["spearman"]
+
+
+def _mean_similarity(runs: list[dict[str, Any]]) -> float:
+    return mean(_similarity(run, WORD_SETS[0]) for run in runs)
+
+
+def _by_name(runs: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Runs by the name of their file, without the seed behind it."""
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for run in runs:
+        grouped.setdefault(run["file"].rpartition("-")[0], []).append(run)
+    return grouped
+
+
+def _percent(figures: dict[str, float]) -> dict[str, float]:
+    return {key: 100 * value for key, value in figures.items()}
+
+
 TABLES: dict[str, tuple[Callable[[list[dict[str, Any]]], str], str]] = {
     "simcse_distilbert": (simcse_table, "simcse_distilbert"),
     "sentence_training": (sentence_training_table, "sentence_training_cpu.json"),
     "memory": (memory_table, "memory_cpu.json"),
     "negatives_study": (negatives_study_table, "negatives_study"),
+    "word2vec": (word2vec_table, "word2vec_cpu.json"),
+    "words_study": (words_study_table, "words_study"),
+    "words_cost": (words_cost_table, "words_cost_cpu.json"),
     "negatives_cost": (negatives_cost_table, "negatives_cost_cpu.json"),
 }
 

@@ -43,10 +43,16 @@ def triplet(positive: float, negatives: Terms, _: float) -> Result:
     return sum(max(0.0, by) * w for by, w in behind), -sum(slopes), slopes
 
 
+def order(positive: float, negatives: Terms, _: float) -> Result:
+    slopes = [w if MARGIN + s > 0 else 0.0 for s, w, _ in negatives]
+    return -positive + sum(max(0.0, MARGIN + s) * w for s, w, _ in negatives), -1.0, slopes
+
+
 FORMULAS = {
     "infonce": infonce,
     "sampled_softmax": sampled_softmax,
     "negative_sampling": negative_sampling,
     "nce": nce,
     "triplet": triplet,
+    "order": order,
 }

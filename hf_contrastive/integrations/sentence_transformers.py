@@ -45,9 +45,9 @@ class ContrastiveLoss(nn.Module):
         model: a `SentenceTransformer`.
         negatives: a sampler, or what a recipe says under `negatives:`: a name, a mapping, a list of them. Default: the
             batch, and the hard negatives of columns that have them.
-        objective: infonce, sampled_softmax, negative_sampling, nce or triplet.
+        objective: infonce, sampled_softmax, negative_sampling, nce, triplet or order.
         temperature: cosines are divided by it; their `scale` is 1 / temperature.
-        margin: of objective triplet.
+        margin: of objectives triplet and order.
         bank_size: sentences of past steps that samplers can draw from, where they do.
         gather_across_ranks: in-batch negatives of all ranks, with exact gradients.
         mask_duplicates: never use a candidate whose text equals the anchor's or its positive's.
@@ -104,7 +104,7 @@ class ContrastiveLoss(nn.Module):
             "negatives": chosen,
             "objective": objective,
             "temperature": temperature,
-            **({"margin": margin} if objective == "triplet" else {}),
+            **({"margin": margin} if objective in ("triplet", "order") else {}),
             **({"bank_size": bank_size} if bank is not None else {}),
             "gather_across_ranks": gather_across_ranks,
             "mask_duplicates": mask_duplicates,

@@ -28,15 +28,19 @@ FALSE_NEGATIVES = ("mask", "keep")
 class _Proposal:
     """What `feedback` needs: the graph of g, and which columns are draws of it."""
 
-    log_g: Tensor  # [B, P] over the pool; of reinforce [B, K], the draws
-    entropy: Tensor  # [B], of g
+    log_g: Tensor  # [B, P] over the pool
     context: Context
-    pool: Tensor  # [P], rows of the table
-    valid: Tensor  # [P], rows of the pool that are there
+    pool: Tensor  # [P] or [B, P], rows of the table
+    valid: Tensor  # [P] or [B, P], rows of the pool that are there
     logits: Tensor  # [B, P], of the softmax over the pool
-    share: float  # of the bank that is in the pool
-    draws: int | None = None  # of reinforce: K columns are draws; behind them the likeliest row and a random one
+    log_share: Tensor  # broadcastable to [B, P], log of how often each row was expected in the pool
+    drawn: Tensor | None = None  # of reinforce: [B, K], columns of the pool; behind them the likeliest, a random one
     usable: Tensor | None = None  # of reinforce: [B, K + 2], which of all columns are no false negatives
+
+    @property
+    def draws(self) -> int | None:
+        """K of reinforce."""
+        return None if self.drawn is None else self.drawn.shape[1]
 
 
 @register("adversarial")
@@ -51,6 +55,9 @@ class AdversarialNegatives(NegativeSampler):
         k: negatives an anchor: the draws of `reinforce`, the total weight of the pool under `exact`.
         estimator: `exact`, the expectation over the pool, or `reinforce`.
         pool_size: candidates the generator chooses from, drawn uniformly from the bank each step; default: all of it.
+        part: another sampler whose proposals are the candidates instead, one pool for all or each anchor its own.
+        noise: share of the weight that is spread evenly over the pool (exact): over a pool that `part` has drawn from
+            noise, the paper's lambda, without a second pool.
         fresh: rows to encode anew in a step, with gradient: the likeliest ones (exact), the first draws (reinforce).
         baseline: of reinforce: `self_critical` (the reward of the likeliest candidate), `leave_one_out` (the mean
             reward of the anchor's other draws) or `none`.
@@ -77,6 +84,8 @@ class AdversarialNegatives(NegativeSampler):
         k: int = 16,
         estimator: str = "exact",
         pool_size: int | None = None,
+        part: NegativeSampler | None = None,
+        noise: float = 0.0,
         fresh: int = 0,
         baseline: str = "self_critical",
         false_negatives: str = "mask",
@@ -106,10 +115,18 @@ class AdversarialNegatives(NegativeSampler):
                 raise ValueError(f"{name} must be at least {least}, got {number}")
         if not temperature > 0 or not min_choices >= 1:
             raise ValueError("temperature must be greater than 0 and min_choices at least 1")
+        if not 0 <= noise <= 1 or (noise and estimator != "exact"):
+            raise ValueError(f"noise must be in [0, 1], and 0 under reinforce: a mixture has that; got {noise}")
+        if part is not None and (pool_size is not None or off_policy):
+            raise ValueError("part proposes the whole pool: leave pool_size and off_policy out")
+        if part is not None and fresh and not part.needs <= {"bank", "counts"}:
+            raise ValueError("fresh rows are of the bank: leave fresh out, or give a part that draws from it")
         if estimator == "reinforce" and baseline == "leave_one_out" and k < 2:
             raise ValueError("baseline leave_one_out needs k of at least 2")
         self.generator = PoolGenerator(width, hidden, temperature, warm_start, seed)
         self.k, self.estimator, self.pool_size, self.fresh = k, estimator, pool_size, fresh
+        self.part, self.noise = part, noise
+        self.needs = frozenset({"bank"}) | (part.needs if part is not None else frozenset())
         self.baseline, self.false_negatives, self.penalty = baseline, false_negatives, penalty
         self.min_choices, self.entropy_weight, self.off_policy = min_choices, entropy_weight, off_policy
         self.mask_duplicates = mask_duplicates
@@ -123,46 +140,58 @@ class AdversarialNegatives(NegativeSampler):
         The last two are there for the baseline and the log; they are masked. How hard a proposal is shows beside the
         random one's reward.
         """
-        pool, share = self._pool(context)
+        pool, region, log_share, mask = self._pool(context)
         valid = context.valid[pool]
-        logits = without(self.generator(context.anchors, context.vectors(pool, "bank")), ~valid)
+        logits = without(self.generator(context.anchors, context.vectors(pool, region)), ~valid)
         log_g = logits.log_softmax(-1)
-        trace = _Proposal(log_g, entropy(log_g), context, pool, valid, logits, share)
+        trace = _Proposal(log_g, context, pool, valid, logits, log_share)
         if self.estimator == "exact":
-            fresh = pool[log_g.detach().exp().mean(0).topk(min(self.fresh, len(pool))).indices] if self.fresh else None
-            return Negatives(pool, self._usable(context, pool), "bank", fresh=fresh, trace=trace)
-        return self._draw(context, trace, k or self.k)
+            mask = self._usable(context, pool) if mask is None else mask
+            return Negatives(pool, mask, region, fresh=self._likeliest(pool, log_g.detach()), trace=trace)
+        return self._draw(context, trace, k or self.k, region)
 
-    def _draw(self, context: Context, trace: _Proposal, k: int) -> Negatives:
+    def _likeliest(self, pool: Tensor, log_g: Tensor) -> Tensor | None:
+        """The rows to encode anew: of a pool for all by their mean g, else each where an anchor gives it most."""
+        if not self.fresh:
+            return None
+        mass = log_g.exp().mean(0) if pool.dim() == 1 else log_g.flatten()
+        return pool.flatten()[mass.topk(min(self.fresh, len(mass))).indices]
+
+    def _draw(self, context: Context, trace: _Proposal, k: int, region: str | None) -> Negatives:
         g = trace.log_g.detach().exp()
         drawn = torch.multinomial(g, k, replacement=True, generator=context.generator)
         greedy = g.argmax(1, keepdim=True)
-        random = torch.multinomial(trace.valid.float() + 1e-9, len(g), True, generator=context.generator)
-        column = torch.cat([drawn, greedy, random.unsqueeze(1)], dim=1)
-        ids = trace.pool[column]
-        trace.log_g = trace.log_g.gather(1, drawn)
-        trace.draws, trace.usable = k, self._usable(context, ids)
+        every = (trace.valid.float() + 1e-9).expand(g.shape)
+        random = torch.multinomial(every, 1, generator=context.generator)
+        column = torch.cat([drawn, greedy, random], dim=1)
+        ids = trace.pool.expand(g.shape).gather(1, column)
+        trace.drawn, trace.usable = drawn, self._usable(context, ids)
         mask = trace.usable.clone()
         mask[:, k:] = False
         # Two columns are never used: of the k + 2, each draw stands for a share k / (k + 2).
-        log_q = torch.cat([trace.log_g.detach(), torch.zeros_like(greedy).expand(-1, 2).float()], dim=1)
-        # Over the bank: the pool's rows were drawn first, each with a chance of the pool's share of it.
-        log_q = log_q + math.log(trace.share * k / (k + 2))
+        unused = torch.zeros(len(g), 2, device=g.device)
+        log_q = torch.cat([trace.log_g.detach().gather(1, drawn), unused], dim=1)
+        # Over the bank: a row was drawn into the pool first.
+        log_q = log_q + trace.log_share.expand(g.shape).gather(1, column) + math.log(k / (k + 2))
         fresh = ids[:, :k].T.flatten()[: self.fresh] if self.fresh else None
-        return Negatives(ids, mask, "bank", log_q=log_q, fresh=fresh, trace=trace)
+        return Negatives(ids, mask, region, log_q=log_q, fresh=fresh, trace=trace)
 
     def weigh(self, negatives: Negatives, context: Context) -> Tensor | None:
-        """k times g where the row is usable (exact); draws count 1 each."""
+        """k times g, mixed with what `noise` spreads evenly, where the row is usable (exact); draws count 1 each."""
         if self.estimator == "reinforce":
             return None
-        return self.k * negatives.trace.log_g.detach().exp() * negatives.mask
+        weights = negatives.trace.log_g.detach().exp()
+        if self.noise:
+            weights = weights.mul_(1 - self.noise).add_(self.noise / weights.shape[1])
+        return weights.mul_(self.k).masked_fill_(~negatives.mask, 0.0)
 
     def feedback(self, negatives: Negatives, reward: Tensor) -> Tensor:
         """Minus the expected reward under g, and the entropy regulariser."""
         trace: _Proposal = negatives.trace
-        loss = (self._exact if trace.draws is None else self._reinforce)(trace, negatives.mask, reward)
-        floor = (math.log(self.min_choices) - trace.entropy).clamp(min=0).mean()
-        self.figures["generator_entropy"] = trace.entropy.detach().mean()
+        loss = (self._exact if trace.drawn is None else self._reinforce)(trace, negatives.mask, reward)
+        spread = entropy(trace.log_g)
+        floor = (math.log(self.min_choices) - spread).clamp(min=0).mean()
+        self.figures["generator_entropy"] = spread.detach().mean()
         return loss + self.entropy_weight * floor
 
     def _exact(self, trace: _Proposal, mask: Tensor, reward: Tensor) -> Tensor:
@@ -181,8 +210,8 @@ class AdversarialNegatives(NegativeSampler):
 
     def _reinforce(self, trace: _Proposal, mask: Tensor, reward: Tensor) -> Tensor:
         """-(r - b) log g of the draws; `mask` may have been narrowed by a filter around this sampler."""
+        assert trace.drawn is not None and trace.draws is not None and trace.usable is not None
         k = trace.draws
-        assert k is not None and trace.usable is not None
         usable_rows = torch.cat([mask[:, :k], trace.usable[:, k:]], dim=1)
         penalised = self._penalised(reward, usable_rows)
         drawn, baseline = penalised[:, :k], self._baseline(penalised, k)
@@ -195,7 +224,7 @@ class AdversarialNegatives(NegativeSampler):
                 "hardness": (drawn * true).sum() / true.sum().clamp(min=1),
                 "hardness_of_random": (reward[:, -1] * random).sum() / random.sum().clamp(min=1),
             }
-        return -((drawn - baseline) * trace.log_g).mean()
+        return -((drawn - baseline) * trace.log_g.gather(1, trace.drawn)).mean()
 
     def _baseline(self, reward: Tensor, k: int) -> Tensor:
         if self.baseline == "self_critical":
@@ -217,7 +246,7 @@ class AdversarialNegatives(NegativeSampler):
         context = trace.context
         logits = self.generator(context.anchors, context.vectors(noise.ids, noise.region))
         # The normaliser over the bank: that of the pool, over the pool's share of the bank.
-        log_g = logits - (trace.logits.logsumexp(-1) - math.log(trace.share)).unsqueeze(1)
+        log_g = logits - trace.logits.logsumexp(-1).unsqueeze(1) + trace.log_share
         assert noise.log_q is not None
         ratio = (log_g.detach() - noise.log_q).exp().clamp(max=10.0)
         reward = self._penalised(reward, noise.mask)
@@ -230,9 +259,17 @@ class AdversarialNegatives(NegativeSampler):
     def _usable(self, context: Context, ids: Tensor) -> Tensor:
         return usable(context, ids, self.mask_duplicates and self.false_negatives == "mask")
 
-    def _pool(self, context: Context) -> tuple[Tensor, float]:
-        """Bank rows g chooses from, and their share of it."""
+    def _pool(self, context: Context) -> tuple[Tensor, str | None, Tensor, Tensor | None]:
+        """Rows g chooses from, their region, the log of how often each was expected, their mask where it is known."""
+        device = context.candidates.device
+        if self.part is not None:
+            proposed = self.part.sample(context)
+            mask = proposed.mask if self.false_negatives == "mask" else None
+            if proposed.log_q is None:  # there for certain
+                return proposed.ids, proposed.region, torch.zeros(1, device=device), mask
+            return proposed.ids, proposed.region, proposed.log_q + math.log(proposed.mask.shape[1]), mask
         span = context.regions["bank"]
         if self.pool_size is None or self.pool_size >= len(span):
-            return context.rows("bank"), 1.0
-        return context.draw("bank", (self.pool_size,)), self.pool_size / len(span)
+            return context.rows("bank"), "bank", torch.zeros(1, device=device), None
+        share = math.log(self.pool_size / len(span))
+        return context.draw("bank", (self.pool_size,)), "bank", torch.full((1,), share, device=device), None

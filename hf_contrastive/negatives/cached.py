@@ -74,10 +74,15 @@ class CachedNegatives(NegativeSampler):
     def _renew(self, context: Context, slots: Tensor, cached: Tensor) -> None:
         pool = torch.cat([cached, _drawn(context, (len(slots), self.candidates))], dim=1)
         ids = pool + context.regions["bank"].start
-        with full_precision(context.anchors.device):
-            scores = torch.einsum("bd,bkd->bk", context.anchors, context.vectors(ids, "bank")) / self.temperature
-        scores = scores.float().masked_fill(_repeats(pool), -1e4)
-        scores = scores.masked_fill(~usable(context, ids, self.mask_duplicates), -2e4)
+        if context.score is not None:
+            scores = context.score(ids) / self.temperature
+        else:
+            with full_precision(context.anchors.device):
+                scores = torch.einsum("bd,bkd->bk", context.anchors, context.vectors(ids, "bank")) / self.temperature
+        scores = scores.float()
+        last = scores.amin(1, keepdim=True)  # distances over a small temperature have no bound to put repeats below
+        scores = torch.where(_repeats(pool), last - 1e4, scores)
+        scores = torch.where(usable(context, ids, self.mask_duplicates), scores, last - 2e4)
         noise = torch.rand(scores.shape, generator=context.generator, device=scores.device)
         kept = (scores - (-noise.clamp(min=1e-20).log()).log()).topk(cached.shape[1], dim=1).indices  # Gumbel top-k
         # All processes write all caches, so that their copies, and what a checkpoint holds, stay the same.

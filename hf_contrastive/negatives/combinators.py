@@ -153,6 +153,8 @@ class Filtered(NegativeSampler):
         super().__init__()
         if known is None and guide_margin is None:
             raise ValueError("give known positives, a guide_margin, or both")
+        if isinstance(known, str):
+            raise ValueError(f"known: only sentences have files of known pairs, got {known!r}; leave it out")
         self.part = part
         self.known = known
         self.guide_margin = guide_margin
@@ -169,8 +171,7 @@ class Filtered(NegativeSampler):
             keys = context.candidate_keys[negatives.ids]
             mask = mask & ~self.known.contain(context.anchor_keys, keys.unsqueeze(0) if keys.dim() == 1 else keys)
         if self.guide_margin is not None:
-            positive = (context.anchors * context.candidates[context.positive_ids]).sum(1, keepdim=True)
-            mask = mask & (similarity(context, negatives) <= positive - self.guide_margin)
+            mask = mask & (similarity(context, negatives) <= _least_positive(context) - self.guide_margin)
         self.figures = {"filtered": (negatives.mask & ~mask).float().sum(1).mean()}
         negatives.mask = mask
         return negatives
@@ -182,6 +183,17 @@ class Filtered(NegativeSampler):
     def feedback(self, negatives: Negatives, reward: Tensor) -> Tensor | None:
         """The part's own, which sees the narrowed mask."""
         return self.part.feedback(negatives, reward)
+
+
+def _least_positive(context: Context) -> Tensor:
+    """`similarity` [B, 1] of each anchor with its positive, the least similar one where it has several."""
+    ids = context.positive_ids.unsqueeze(1) if context.positive_ids.dim() == 1 else context.positive_ids
+    there = ids.clamp(min=0)
+    if context.score is not None:
+        scores = context.score(there)
+    else:
+        scores = torch.einsum("bd,bwd->bw", context.anchors, context.vectors(there))
+    return scores.masked_fill(ids < 0, torch.inf).amin(1, keepdim=True)
 
 
 def join(pools: Sequence[Negatives], trace: Any = None) -> Negatives:

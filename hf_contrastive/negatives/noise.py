@@ -17,18 +17,31 @@ class _Noise(NegativeSampler):
     Args:
         k: draws.
         shared: one pool [k] for the whole batch; else [B, k], k for each anchor.
+        stands_for: negatives an anchor that the draws stand for: each counts `stands_for / k`. With it a shared pool
+            estimates the loss that so many draws of each anchor's own would have, with less variance. Default: k.
         fresh: encode what was drawn anew, with gradient, where rows are sentences of an earlier step.
         mask_duplicates: leave out candidates whose text equals the anchor's or its positive's.
     """
 
     needs = frozenset({"bank"})
     gives_log_q = True
+    reads_vectors = False
 
-    def __init__(self, k: int = 64, shared: bool = True, fresh: bool = False, mask_duplicates: bool = True) -> None:
+    def __init__(
+        self,
+        k: int = 64,
+        shared: bool = True,
+        fresh: bool = False,
+        mask_duplicates: bool = True,
+        stands_for: float | None = None,
+    ) -> None:
         super().__init__()
         if k < 1:
             raise ValueError(f"k must be positive, got {k}")
+        if stands_for is not None and not stands_for > 0:
+            raise ValueError(f"stands_for must be greater than 0, got {stands_for}")
         self.k = k
+        self.stands_for = stands_for
         self.shared = shared
         self.fresh = fresh
         self.mask_duplicates = mask_duplicates
@@ -47,6 +60,13 @@ class _Noise(NegativeSampler):
             positive_log_q=self._positive_log_q(context),
             fresh=ids.flatten() if self.fresh else None,
         )
+
+    def weigh(self, negatives: Negatives, context: Context) -> Tensor | None:
+        """`stands_for / k` for every draw, [B, P]."""
+        if self.stands_for is None:
+            return None
+        mask = negatives.mask
+        return torch.full((1, 1), self.stands_for / mask.shape[1], device=mask.device).expand(mask.shape)
 
     def _positive_log_q(self, context: Context) -> Tensor:
         """A positive of the bank has the probability of its row; one that is in this batch only, as if it were new."""
@@ -82,8 +102,15 @@ class UnigramNegatives(_Noise):
 
     needs = frozenset({"bank", "counts"})
 
-    def __init__(self, k: int = 64, power: float = 0.75, shared: bool = True, mask_duplicates: bool = True) -> None:
-        super().__init__(k, shared, mask_duplicates=mask_duplicates)
+    def __init__(
+        self,
+        k: int = 64,
+        power: float = 0.75,
+        shared: bool = True,
+        mask_duplicates: bool = True,
+        stands_for: float | None = None,
+    ) -> None:
+        super().__init__(k, shared, mask_duplicates=mask_duplicates, stands_for=stands_for)
         self.power = power
         self._table: tuple[tuple[Any, ...], Tensor, AliasTable] | None = None
 

@@ -54,7 +54,8 @@ class Context:
     Attributes:
         anchors: unit vectors [B, D] of this process's anchors.
         candidates: the table, C rows of D numbers; `candidates[ids]` are unit vectors.
-        positive_ids: [B], the row of the table that holds each anchor's positive.
+        positive_ids: [B], the row of the table that holds each anchor's positive, or [B, W], the rows of its several
+            positives, -1 where it has fewer.
         regions: named ranges of rows: `positives` (one row per anchor of all processes), `hard` (the hard negatives
             that the data bring), `bank` (every row that can be drawn: the last sentences seen, a vocabulary, the
             entities of a graph).
@@ -64,9 +65,11 @@ class Context:
         candidate_keys: [C], the same for the table.
         candidate_anchor_keys: [C], the key of the anchor each candidate came with.
         counts: [C], how often each candidate occurs in the data; `None` where that is not known.
+        mask_positives: whether an anchor's own positives are left out of its negatives.
         step: optimizer steps so far.
         generator: random numbers for the draws; `None` is torch's default generator.
         gather: rows of this process to those of all processes, in rank order.
+        score: the model's own scores, detached, of rows [P] or [B, K], where they are not cosines.
     """
 
     anchors: Tensor
@@ -79,9 +82,11 @@ class Context:
     candidate_keys: Tensor | None = None
     candidate_anchor_keys: Tensor | None = None
     counts: Tensor | None = None
+    mask_positives: bool = True
     step: int = 0
     generator: torch.Generator | None = None
     gather: Callable[[Tensor], Tensor] = _same
+    score: Callable[[Tensor], Tensor] | None = None
 
     def rows(self, region: str) -> Tensor:
         """Ids [P] of a region's rows; empty where this step has none."""
@@ -111,7 +116,7 @@ class Negatives:
         region: the region all ids are of, where it is one.
         log_q: log probability of one draw, broadcastable to `mask`; `None` where the pool was not drawn. Column j of
             P was expected `P * q_j` times: a row that is there for certain has q = 1 / P.
-        positive_log_q: [B], log probability that one draw is the anchor's own positive; NCE needs it.
+        positive_log_q: [B] or [B, W], log probability that one draw is the anchor's own positive; NCE needs it.
         fresh: [F], rows of the bank to encode anew, with gradient, before they are contrasted; the others take part
             with the vectors of when they were last encoded, as constants.
         blocks: what was proposed, where several pools were joined: a shared pool costs one product.
@@ -138,6 +143,7 @@ class NegativeSampler(nn.Module):
     Attributes:
         needs: regions of the candidate table the sampler reads, or `counts`; the task must have them.
         gives_log_q: whether its proposals are drawn with a known probability, as NCE wants.
+        reads_vectors: whether it looks at the anchors' vectors; a task may leave them unscaled where none does.
         optimizer_options: of a learned sampler: learning rate and the like of its own parameter group.
         max_grad_norm: of a learned sampler: its gradient is clipped to this norm, apart from the encoder's.
         update_every: of a learned sampler: optimizer steps from one update to the next.
@@ -146,6 +152,7 @@ class NegativeSampler(nn.Module):
 
     needs: frozenset[str] = frozenset()
     gives_log_q: bool = False
+    reads_vectors: bool = True
     optimizer_options: dict[str, float] | None = None
     max_grad_norm: float = 1.0
     update_every: int = 1
@@ -194,8 +201,9 @@ def usable(context: Context, ids: Tensor, mask_duplicates: bool = True) -> Tenso
         bool [B, P] or [B, K].
     """
     rows = ids.unsqueeze(0) if ids.dim() == 1 else ids
-    mask = rows != context.positive_ids.unsqueeze(1)
-    mask &= context.valid[rows]
+    mask = context.valid[rows].expand(len(context.anchors), -1).clone()
+    if context.mask_positives:
+        mask &= ~own_positives(context, ids)
     keys, anchor_keys, origin = context.candidate_keys, context.anchor_keys, context.candidate_anchor_keys
     if not mask_duplicates or keys is None or anchor_keys is None or origin is None:
         return mask
@@ -206,3 +214,21 @@ def usable(context: Context, ids: Tensor, mask_duplicates: bool = True) -> Tenso
     is_positive = (rows < hard.start) | (rows >= hard.stop)  # of the anchor it came with
     mask &= ~((origin[rows] == anchor_keys.unsqueeze(1)) & is_positive)
     return mask
+
+
+def own_positives(context: Context, ids: Tensor) -> Tensor:
+    """Where rows [P] or [B, K] of the table are positives of each anchor, bool [B, P] or [B, K]."""
+    positives = context.positive_ids
+    if positives.dim() == 1:
+        return (ids.unsqueeze(0) if ids.dim() == 1 else ids) == positives.unsqueeze(1)
+    if ids.dim() == 2:
+        return (ids.unsqueeze(2) == positives.unsqueeze(1)).any(2)
+    # A pool for all: the column where each row of the table stands first, looked up for each positive.
+    size, device = len(ids), ids.device
+    columns = torch.arange(size, device=device)
+    column = torch.full((len(context.candidates) + 1,), size, device=device)  # the last one is for -1
+    column.scatter_reduce_(0, ids, columns, "amin")
+    hit = torch.zeros(len(positives), size + 1, dtype=torch.bool, device=device).scatter_(1, column[positives], True)
+    again = (column[ids] != columns).nonzero().squeeze(1)
+    hit[:, again] = hit[:, column[ids[again]]]
+    return hit[:, :size]

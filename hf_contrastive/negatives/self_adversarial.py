@@ -15,7 +15,8 @@ class SelfAdversarial(NegativeSampler):
 
     Args:
         part: whose proposals are weighted.
-        alpha: inverse temperature of the weights; the similarity is the cosine.
+        alpha: inverse temperature of the weights; the similarity is the cosine of sentences, the score of words and
+            graphs.
     """
 
     def __init__(self, part: NegativeSampler, alpha: float = 10.0) -> None:
@@ -46,7 +47,10 @@ class SelfAdversarial(NegativeSampler):
 
 
 def similarity(context: Context, negatives: Negatives) -> Tensor:
-    """Cosines [B, P] of the anchors with what was proposed, as the table has it."""
+    """The model's scores [B, P] of what was proposed: cosines with the table's rows, or what the task has instead."""
+    if context.score is not None:
+        columns = [context.score(pool.ids) for pool in negatives.pools()]
+        return columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
     columns = []
     with full_precision(context.anchors.device):
         for pool in negatives.pools():

@@ -40,11 +40,16 @@ class InfoNCE(Objective):
 
     def loss(self, positive: Tensor, pool: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
         """See `Objective.loss`; overwrites `pool`."""
-        if weights is not None:
-            pool = pool + weights.to(pool.dtype).log()
-        if mask is not None:
-            pool = pool.masked_fill_(~mask, -torch.inf)
-        return cross_entropy_of_pool(positive, pool)
+        return cross_entropy_of_pool(positive, _weighted_scores(pool, mask, weights))
+
+    def loss_of_pairs(
+        self, positive: Tensor, pool: Tensor, mask: Tensor | None, weights: Tensor | None, pairs: Tensor
+    ) -> Tensor:
+        """See `Objective.loss_of_pairs`: the pool's normaliser is an anchor's, whatever the positive."""
+        # A pool with nothing to use has a finite normaliser, and a gradient of zero instead of not a number.
+        normaliser = _weighted_scores(pool, mask, weights).clamp(min=-1e9).logsumexp(1)
+        terms = softplus(normaliser.unsqueeze(1) - positive)  # log(exp(positive) + exp(normaliser)) - positive
+        return terms.masked_fill(~pairs, 0.0).sum() / pairs.sum().clamp(min=1)
 
     def per_negative(self, positive: Tensor, pool: Tensor) -> Tensor:
         """log(1 + exp(s_n - s_p)): the cross entropy against that negative alone, [B, P]."""
@@ -67,6 +72,13 @@ class SampledSoftmax(InfoNCE):
         if log_q is None:
             raise ValueError("sampled softmax needs negatives that were drawn with a known probability (log_q)")
         return positive, pool - (log_q + math.log(pool.shape[1]))
+
+
+def _weighted_scores(pool: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
+    """Scores [B, P] plus the logs of their weights, minus infinity where the mask is False; overwrites `pool`."""
+    if weights is not None:
+        pool = pool + weights.to(pool.dtype).log()
+    return pool if mask is None else pool.masked_fill_(~mask, -torch.inf)
 
 
 def cross_entropy_of_pool(positive: Tensor, pool: Tensor) -> Tensor:

@@ -34,25 +34,29 @@ class Objective(nn.Module):
         weights: Tensor | None = None,
         log_q: Tensor | None = None,
         positive_log_q: Tensor | None = None,
+        pairs: Tensor | None = None,
     ) -> Tensor:
-        """Mean loss of the anchors.
+        """Mean loss of the anchors, or of the pairs where an anchor has several positives.
 
         Args:
-            positive: scores [B].
+            positive: scores [B], or [B, W] of several positives an anchor.
             pool: scores [B, P] of the negatives; may be overwritten.
             mask: bool [B, P]; False leaves a negative out.
             weights: [B, P], factors of the negatives' terms.
             log_q: log probability of one draw, broadcastable to [B, P]; see `Negatives`.
-            positive_log_q: [B], log probability that one draw is the positive.
+            positive_log_q: [B] or [B, W], log probability that one draw is the positive.
+            pairs: bool [B, W], which scores are those of a positive; each is contrasted with its anchor's pool.
 
         Returns:
-            scalar.
+            scalar; 0 where there is no pair.
 
         Raises:
             ValueError: the objective needs the log probabilities and they are not given.
         """
         positive, pool = self.corrected(positive, pool, log_q, positive_log_q)
-        return self.loss(positive, pool, mask, weights)
+        if pairs is None:
+            return self.loss(positive, pool, mask, weights)
+        return self.loss_of_pairs(positive, pool, mask, weights, pairs)
 
     def corrected(
         self, positive: Tensor, pool: Tensor, log_q: Tensor | None, positive_log_q: Tensor | None
@@ -63,6 +67,16 @@ class Objective(nn.Module):
     def loss(self, positive: Tensor, pool: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:
         """Mean loss of the anchors, of corrected scores [B] and [B, P]; may overwrite `pool`."""
         raise NotImplementedError
+
+    def loss_of_pairs(
+        self, positive: Tensor, pool: Tensor, mask: Tensor | None, weights: Tensor | None, pairs: Tensor
+    ) -> Tensor:
+        """Mean loss of the pairs, each with a copy of its anchor's pool; subclasses do without the copies."""
+        anchor, place = pairs.nonzero(as_tuple=True)
+        if not len(anchor):
+            return 0.0 * (positive.sum() + pool.sum())
+        rows = [None if x is None else x.expand(pool.shape)[anchor] for x in (mask, weights)]
+        return self.loss(positive[anchor, place], pool[anchor], *rows)
 
     def per_negative(self, positive: Tensor, pool: Tensor) -> Tensor:
         """[B, P]: the loss each negative alone would cause; what an adversary is rewarded with."""

@@ -11,7 +11,7 @@ from hf_contrastive.data import load_known_pairs
 from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.negatives import InBatchNegatives, NegativeSampler, build_negatives
-from hf_contrastive.objectives import OBJECTIVES, Objective, Triplet
+from hf_contrastive.objectives import OBJECTIVES, Objective, Order, Triplet
 from hf_contrastive.training.bank import SentenceBank
 from hf_contrastive.training.model import ContrastiveModel
 
@@ -70,9 +70,9 @@ def make_negatives(negatives: Any, options: NegativesArguments, width: int | Non
 
 
 def make_objective(name: str, temperature: float, margin: float) -> Objective:
-    """The objective of that name; only triplet has a margin, in cosines whatever the temperature."""
+    """The objective of that name; triplet and order have a margin, in cosines whatever the temperature."""
     kind = OBJECTIVES[name]
-    return Triplet(temperature, margin / temperature) if kind is Triplet else kind(temperature)
+    return kind(temperature, margin / temperature) if kind in (Triplet, Order) else kind(temperature)
 
 
 def check_sampler(negatives: NegativeSampler, objective: Objective, name: str) -> None:

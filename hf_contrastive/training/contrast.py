@@ -10,6 +10,8 @@ from hf_contrastive.negatives import Candidates, Context, Negatives, NegativeSam
 from hf_contrastive.objectives import Objective
 from hf_contrastive.training.bank import SentenceBank
 from hf_contrastive.training.distributed import gather_rows, rank
+from hf_contrastive.training.draws import StepDraws
+from hf_contrastive.training.feedback import forget_figures, sampler_figures, sampler_loss
 
 # Token ids [F, l], attention mask [F, l] and lengths to unit vectors [F, D] with gradient.
 EncodeTokens = Callable[[Tensor, Tensor, list[int]], Tensor]
@@ -57,9 +59,16 @@ class Contrast(nn.Module):
         self.objective = objective
         self.bank = bank
         self.gather = gather
-        self.seed = seed
-        self.step = 0  # optimizer steps so far
-        self._draws = (-1, 0)  # the step of the last draw, and draws in it
+        self.draws = StepDraws(seed)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps so far, as the Trainer says."""
+        return self.draws.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self.draws.step = step
 
     def forward(
         self,
@@ -76,9 +85,7 @@ class Contrast(nn.Module):
             hard: M of them, or `None`; equally many on every rank.
             encode: encodes rows of the bank; without it they take part with the vectors they have.
         """
-        samplers = [module for module in self.negatives.modules() if isinstance(module, NegativeSampler)]
-        for sampler in samplers:
-            sampler.figures = {}  # what is not asked in this step has none
+        forget_figures(self.negatives)
         rows, context = self._context(anchors, positives, hard)
         proposed = self.negatives.sample(context)
         weights = self.negatives.weigh(proposed, context)
@@ -86,15 +93,13 @@ class Contrast(nn.Module):
         positive, pool = self.objective.scores(anchors.vectors, positives.vectors, pools)
         if proposed.fresh is not None and encode is not None:
             pool = self._with_fresh(pool, anchors.vectors, positives.vectors, context, proposed, encode)
-        learns = self.training and bool(self.negatives.learned())
-        reward = self.objective.per_negative(positive.detach(), pool.detach()) if learns else None
+        own = None
+        if self.training:
+            scores = positive.detach(), pool.detach()
+            own = sampler_loss(self.negatives, proposed, lambda: self.objective.per_negative(*scores), self.step)
         loss = self.objective.contrast(positive, pool, proposed.mask, weights, proposed.log_q, proposed.positive_log_q)
-        metrics = {"negatives": proposed.mask.sum(1, dtype=torch.float32).mean()}
-        if reward is not None:
-            loss = loss + self._feedback(proposed, reward)
-        for number, sampler in enumerate(samplers):
-            for name, value in sampler.figures.items():
-                metrics[name if name not in metrics else f"{name}_{number}"] = value
+        loss = loss if own is None else loss + own
+        metrics = {"negatives": proposed.mask.sum(1, dtype=torch.float32).mean()} | sampler_figures(self.negatives)
         if self.bank is not None and self.training:
             self._store(positives, anchors.keys)
         return loss, metrics
@@ -135,17 +140,9 @@ class Contrast(nn.Module):
             candidate_keys=keys,
             candidate_anchor_keys=origins,
             step=self.step,
-            generator=self._generator(rows.device),
+            generator=self.draws.generator(rows.device, self.training),
             gather=gather_rows,
         )
-
-    def _generator(self, device: torch.device) -> torch.Generator:
-        """Random numbers of this seed, step, draw of the step (under accumulation) and rank; nothing to resume."""
-        draw = self._draws[1] + 1 if self._draws[0] == self.step else 0
-        if self.training:  # a loss measured in between leaves the draws of training as they are
-            self._draws = (self.step, draw)
-        number = ((self.seed * 1_000_003 + self.step) * 4_096 + draw) * 65_536 + rank()
-        return torch.Generator(device).manual_seed(number % (1 << 63))
 
     def _vectors(self, block: Negatives, rows: Tensor, context: Context) -> Tensor:
         """Vectors of a pool: this step's rows with their graph, those of the bank as constants."""
@@ -178,15 +175,6 @@ class Contrast(nn.Module):
             # All ranks note what each of them encoded.
             self.bank.refresh(gather_rows(chosen), gather_rows(vectors.detach()))
         return torch.where(column >= 0, scores.gather(1, column.clamp(min=0)), pool)
-
-    def _feedback(self, proposed: Negatives, reward: Tensor) -> Tensor:
-        """The sampler's own loss. Its parameters stay in the graph where it has none: DDP waits for all gradients."""
-        loss = torch.zeros((), device=reward.device)
-        for parameter in self.negatives.parameters():
-            loss = loss + 0.0 * parameter.sum()
-        due = any(self.step % sampler.update_every == 0 for sampler in self.negatives.learned())
-        learned = self.negatives.feedback(proposed, reward) if due else None
-        return loss if learned is None else loss + learned
 
     def _store(self, positives: Sentences, anchor_keys: Tensor) -> None:
         assert self.bank is not None and positives.input_ids is not None and positives.attention_mask is not None

@@ -1,6 +1,5 @@
 """The stock Trainer, told how to log, evaluate and save a contrastive model."""
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import torch
 from datasets import IterableDataset
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
-from transformers import Trainer, TrainerControl, TrainerState
 
 from hf_contrastive.arguments import ContrastiveTrainingArguments
 from hf_contrastive.data import canonical_dataset, check_enough_rows, collator_for, tokenize_dataset
@@ -18,14 +16,15 @@ from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.training.build import check_regions, contrastive_model, most_views
 from hf_contrastive.training.distributed import gather_rows, rank, world_size
+from hf_contrastive.training.figures_trainer import FiguresTrainer
 from hf_contrastive.training.memory import keep_freed_memory, return_freed_memory
 from hf_contrastive.training.model import ContrastiveModel, without_shared
-from hf_contrastive.training.optimisation import add_learned_groups, move_to_own_group, update_learned
+from hf_contrastive.training.optimisation import move_to_own_group
 
 Evaluator = Callable[[Encode], dict[str, float]]
 
 
-class ContrastiveTrainer(Trainer):
+class ContrastiveTrainer(FiguresTrainer):
     """Fine-tune a sentence encoder with a contrastive objective.
 
     Args:
@@ -41,8 +40,6 @@ class ContrastiveTrainer(Trainer):
     """
 
     default_negatives: str | list[str] = "in_batch"
-    # The loss is a mean over anchors: the Trainer divides it under gradient accumulation.
-    loss_is_scaled_for_ga = False
 
     def __init__(
         self,
@@ -66,13 +63,7 @@ class ContrastiveTrainer(Trainer):
             views = most_views(train_dataset)
             data_collator = data_collator or collator_for(views, encoder.tokenizer)
             check_regions(model.negatives, views)
-        self.evaluator = evaluator
         self._embed_registered = False
-        self._figures: dict[str, tuple[Tensor, int]] = {}  # sum and number of steps since the last log
-        self._learned: list[NegativeSampler] = []
-        self._train_seconds = 0.0  # since the last log
-        self._train_sentences = 0
-        self._seconds_before: float | None = None  # of earlier starts and logs of this run
         if isinstance(train_dataset, IterableDataset):
             # Dispatching from rank 0 would cut tensors along rows; every rank reads its own shards instead.
             args.accelerator_config.dispatch_batches = False
@@ -83,8 +74,7 @@ class ContrastiveTrainer(Trainer):
             model,
             args,
             train_dataset=train_dataset,
-            # The Trainer wants a dataset before it evaluates; `evaluate` below asks the evaluator instead.
-            eval_dataset=kwargs.pop("eval_dataset", [] if evaluator is not None else None),
+            evaluator=evaluator,
             data_collator=data_collator,
             processing_class=encoder.tokenizer,
             **kwargs,
@@ -98,11 +88,6 @@ class ContrastiveTrainer(Trainer):
         return tokenize_dataset(canonical_dataset(dataset, present), encoder.tokenizer, max_length)[0]
 
     @property
-    def contrastive_model(self) -> ContrastiveModel:
-        """The module under whatever DDP, FSDP or compile have put around it."""
-        return self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
-
-    @property
     def encoder(self) -> SentenceEncoder:
         """What is published."""
         return self.contrastive_model.encoder
@@ -114,67 +99,21 @@ class ContrastiveTrainer(Trainer):
             head = self.encoder.head
             if head is not None and self.args.head_learning_rate is not None:
                 move_to_own_group(optimizer, list(head.parameters()), lr=self.args.head_learning_rate)
-            self._learned = add_learned_groups(optimizer, self.contrastive_model.negatives)
-            optimizer.register_step_pre_hook(lambda *_: update_learned(self._learned, self.state.global_step))
+            self.learn_apart(optimizer, self.contrastive_model.negatives)
         return self.optimizer
 
-    def _clip_grad_norm(self, model: Any) -> Any:
-        """Clip the encoder's gradient; learned samplers clip theirs apart, so that neither scales the other's."""
-        if not self._learned:
-            return super()._clip_grad_norm(model)
-        theirs = {id(p) for sampler in self._learned for p in sampler.parameters()}
-        ours = [p for p in model.parameters() if id(p) not in theirs]
-        return self.accelerator.clip_grad_norm_(ours, self.args.max_grad_norm)
+    def measure(self) -> dict[str, float]:
+        """Ask the evaluator; every rank encodes its share."""
+        assert self.evaluator is not None
+        return self.evaluator(self.encode)
 
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """One forward and backward pass, timed for the log."""
-        start = time.perf_counter()
-        if self._seconds_before is None:
-            self._seconds_before = logged_seconds(self.state)
-        self.contrastive_model.contrast.step = self.state.global_step
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        self._train_seconds += time.perf_counter() - start
-        self._train_sentences += (len(inputs["lengths"]) - len(inputs["negative_rows"])) // 2
-        return loss
+    def count(self, inputs: dict[str, Any]) -> int:
+        """Anchors: all sentences but the hard negatives are pairs."""
+        return (len(inputs["lengths"]) - len(inputs["negative_rows"])) // 2
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """The model's own loss; its figures are kept for the next log."""
-        outputs = model(**inputs)
-        for name, value in outputs.metrics.items():
-            total, steps = self._figures.get(name, (torch.zeros_like(value), 0))
-            self._figures[name] = (total + value, steps + 1)
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add alignment, uniformity and the like, averaged since the last log, to what the Trainer logs."""
-        if "loss" in logs and self._figures:
-            for name, (total, steps) in self._figures.items():
-                logs[name] = (gather_rows(total.reshape(1).float()) / steps).mean().item()
-            # Anchors a second, all ranks together; the optimizer and evaluation are not counted.
-            logs["sentences_per_second"] = world_size() * self._train_sentences / max(self._train_seconds, 1e-9)
-            self._seconds_before = (self._seconds_before or 0.0) + self._train_seconds
-            logs["train_seconds"] = self._seconds_before
-            self._figures = {}
-            self._train_seconds, self._train_sentences = 0.0, 0
-        super().log(logs, start_time)
-
-    def evaluate(
-        self,
-        eval_dataset: Any = None,
-        ignore_keys: list[str] | None = None,
-        metric_key_prefix: str = "eval",
-    ) -> dict[str, float]:
-        """Ask the evaluator; every rank encodes its share. Without an evaluator: the Trainer's own evaluation."""
-        if self.evaluator is None or eval_dataset:
-            return super().evaluate(eval_dataset, ignore_keys, metric_key_prefix)
-        start = time.perf_counter()
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.evaluator(self.encode).items()}
-        metrics[f"{metric_key_prefix}_runtime"] = round(time.perf_counter() - start, 2)
-        self.log(metrics)
-        self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
+    def set_step(self, step: int) -> None:
+        """What draws and schedules of the samplers follow from."""
+        self.contrastive_model.contrast.step = step
 
     def encode(self, sentences: Sequence[str]) -> Tensor:
         """`sentences` to float32 [N, D] on the CPU, the same on every rank; each rank encodes a share."""
@@ -212,17 +151,6 @@ class ContrastiveTrainer(Trainer):
         state_dict = without_shared(self.model.state_dict() if state_dict is None else state_dict)
         super()._save(output_dir, {name: value.contiguous() for name, value in state_dict.items()})
 
-    def load_finished(self, checkpoint: Path) -> None:
-        """What training would have ended with, from its last checkpoint: the best model, or this one."""
-        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
-        self._load_from_checkpoint(best or str(checkpoint))
-
-    def train_seconds(self) -> float:
-        """Seconds spent in training steps so far, over all starts of the run."""
-        before = logged_seconds(self.state) if self._seconds_before is None else self._seconds_before
-        return round(before + self._train_seconds, 1)
-
 
 class SimCSETrainer(ContrastiveTrainer):
     """Unsupervised SimCSE (Gao et al., 2021): two dropout masks make the positive pair, the batch the negatives."""
@@ -232,8 +160,3 @@ class SupervisedSimCSETrainer(ContrastiveTrainer):
     """Supervised SimCSE: entailment is the positive, contradictions in the batch are negatives too."""
 
     default_negatives = ["in_batch", "hard"]
-
-
-def logged_seconds(state: TrainerState) -> float:
-    """What the last log says of the time spent in training steps; a resumed run counts on from there."""
-    return next((entry["train_seconds"] for entry in reversed(state.log_history) if "train_seconds" in entry), 0.0)

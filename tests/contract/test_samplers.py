@@ -40,6 +40,9 @@ EXAMPLES: dict[str, list[dict]] = {
             "pool_size": 6,
             **GENTLE,
         },
+        {"width": WIDTH, "part": {"name": "unigram", "k": 9}, "noise": 0.3},
+        {"width": WIDTH, "part": {"name": "uniform", "k": 6, "shared": False}},
+        {"width": WIDTH, "part": {"name": "uniform", "k": 6}, "estimator": "reinforce", "k": 3, **GENTLE},
     ],
     "cached": [{"k": 3, "cache_size": 4, "candidates": 5, "slots": 8}],
     "filtered": [
@@ -257,3 +260,67 @@ def test_an_empty_bank_gives_nothing_and_breaks_nothing(make: Callable[[], Negat
     assert weights is None or weights.isfinite().all()
     loss = sampler.feedback(negatives, torch.rand(negatives.mask.shape))
     assert loss is None or loss.isfinite()
+
+
+# --- words: the whole table is the bank, and an anchor has several positives or none ---
+
+
+def make_word_context(seed: int = 0, mask_positives: bool = True) -> Context:
+    """Five words with up to four neighbours each, one of them twice; of the last word there are none."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.nn.functional.normalize(torch.randn(BANK, WIDTH, generator=generator), dim=-1)
+    return Context(
+        anchors=torch.nn.functional.normalize(torch.randn(5, WIDTH, generator=generator), dim=-1),
+        candidates=Candidates(rows),
+        positive_ids=torch.tensor([[3, 1, -1, -1], [0, 1, 2, 3], [-1, 11, -1, 4], [5, -1, 5, 7], [-1, -1, -1, -1]]),
+        regions={"bank": range(BANK)},
+        owners=torch.full((BANK,), -1),
+        valid=torch.ones(BANK, dtype=torch.bool),
+        anchor_keys=torch.tensor([6, 2, 2, 9, 4]),
+        candidate_keys=torch.arange(BANK),
+        counts=torch.arange(1, BANK + 1),
+        mask_positives=mask_positives,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+@pytest.fixture
+def make_for_words(make: Callable[[], NegativeSampler]) -> Callable[[], NegativeSampler]:
+    if not make().needs <= {"bank", "counts"}:
+        pytest.skip("reads what words have not")
+    return make
+
+
+def test_several_positives_are_never_proposed(make_for_words: Callable[[], NegativeSampler]) -> None:
+    for seed in range(5):
+        sampler, context = make_for_words(), make_word_context(seed)
+        negatives = sampler.sample(context)
+        ids = negatives.ids.expand(5, -1) if negatives.ids.dim() == 1 else negatives.ids
+        assert negatives.mask.shape == ids.shape and negatives.mask[4].any()
+        own = (ids.unsqueeze(2) == context.positive_ids.unsqueeze(1)).any(2)
+        assert not (negatives.mask & own).any()
+        weights = sampler.weigh(negatives, context)
+        if weights is not None:
+            assert weights.shape == ids.shape and weights.isfinite().all() and (weights >= 0).all()
+        if sampler.gives_log_q:
+            assert negatives.positive_log_q is not None and negatives.log_q is not None
+            assert negatives.positive_log_q.shape == context.positive_ids.shape
+            assert negatives.positive_log_q[context.positive_ids >= 0].isfinite().all()
+            assert torch.broadcast_shapes(negatives.log_q.shape, ids.shape) == ids.shape
+        loss = sampler.feedback(negatives, torch.rand(ids.shape))
+        assert (loss is None) == (not sampler.learned())
+        if loss is not None:
+            loss.backward()
+            assert all(p.grad is not None and p.grad.isfinite().all() for p in sampler.parameters())
+
+
+def test_positives_are_proposed_where_they_are_not_to_be_masked(make_for_words: Callable[[], NegativeSampler]) -> None:
+    found = False
+    if any(getattr(module, "guide_margin", None) is not None for module in make_for_words().modules()):
+        pytest.skip("a guide leaves out what is as similar as a positive")
+    for seed in range(5):
+        sampler, context = make_for_words(), make_word_context(seed, mask_positives=False)
+        negatives = sampler.sample(context)
+        ids = negatives.ids.expand(5, -1) if negatives.ids.dim() == 1 else negatives.ids
+        found |= bool((negatives.mask & (ids.unsqueeze(2) == context.positive_ids.unsqueeze(1)).any(2)).any())
+    assert found

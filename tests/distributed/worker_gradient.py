@@ -123,7 +123,7 @@ def bank_after_steps(folder: str, rank: int, share: int, gather: bool) -> dict:
     drawn = []
     for step in range(3):
         whole.contrast.step = step
-        context_generator = whole.contrast._generator(torch.device("cpu"))
+        context_generator = whole.contrast.draws.generator(torch.device("cpu"), training=True)
         drawn.append(torch.rand(4, generator=context_generator))
         model(**make_batch(range(rank * share, (rank + 1) * share), [])).loss.backward()
         optimizer.step()

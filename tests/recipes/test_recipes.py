@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 
+from hf_contrastive import tasks as train_tasks
 from hf_contrastive.negatives import build_negatives
 from hf_contrastive.recipe import load_recipe
 
@@ -25,17 +26,33 @@ def test_the_papers_recipes_are_there() -> None:
     assert kinds <= {path.stem for path in ACCELERATE}
 
 
+TASKS = {"simcse": "sentences", "quickstart": "sentences", "words": "words", "kg": "graph", "hypernymy": "hypernymy"}
+# What tables have of what a sampler may need.
+OF_TABLES = {"words": {"bank", "counts"}, "graph": {"bank", "counts"}, "hypernymy": {"bank", "counts"}}
+CHOOSES = {"sentences": {"dev_spearman"}, "graph": {"mrr"}, "hypernymy": {"accuracy", "auc"}}
+
+
+def test_every_task_has_a_recipe() -> None:
+    assert {TASKS[path.parent.name] for path in TRAINING} == set(train_tasks.TASKS)
+
+
 @pytest.mark.parametrize("path", TRAINING, ids=name)
 def test_recipe(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_CONTRASTIVE_DATA", "/data")
     inputs = ["--model_name_or_path", "m", "--train_data", "d"] if path.parent.name == "quickstart" else []
     recipe = load_recipe(path, [*inputs, "--output_dir", str(tmp_path), "--use_cpu"])
+    assert recipe.task == TASKS[path.parent.name]
     sampler = build_negatives(recipe.negatives.sampler_configs, width=8)
-    has_hard = bool((recipe.data.column_mapping or {}).get("negatives"))
-    assert has_hard == ("hard" in sampler.needs)
-    assert recipe.training.load_best_model_at_end
-    assert recipe.training.metric_for_best_model == "dev_spearman"
-    assert recipe.training.bf16
+    if recipe.task in OF_TABLES:
+        assert sampler.needs <= OF_TABLES[recipe.task]
+    else:
+        has_hard = bool((recipe.data.column_mapping or {}).get("negatives"))
+        assert has_hard == ("hard" in sampler.needs)
+        assert recipe.training.bf16
+    if recipe.task in CHOOSES:  # of word vectors the last are kept: similarity sets are no development set
+        assert recipe.training.load_best_model_at_end
+        assert recipe.training.metric_for_best_model in CHOOSES[recipe.task]
+        assert recipe.training.greater_is_better
 
 
 @pytest.mark.parametrize("path", ACCELERATE, ids=name)

@@ -219,7 +219,7 @@ def test_draws_follow_from_seed_step_microstep_and_rank(monkeypatch: pytest.Monk
     assert draws([0, 0, 1, 1]) == whole
     assert draws([1, 1]) == whole[2:]  # resumed
     other_seed = draws([0, 0, 1, 1], seed=1)
-    monkeypatch.setattr("hf_contrastive.training.contrast.rank", lambda: 1)
+    monkeypatch.setattr("hf_contrastive.training.draws.rank", lambda: 1)
     all_draws = whole + other_seed + draws([0, 0, 1, 1])
     assert len({tuple(ids) for ids in all_draws}) == 12
 

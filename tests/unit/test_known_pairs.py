@@ -35,6 +35,59 @@ def test_contains_what_a_set_contains(pairs: list[tuple[int, int]], data: st.Dat
     assert found.tolist() == [[(a, b) in set(pairs) for b in own] for a, own in zip(anchors, rows, strict=True)]
 
 
+FEW = st.integers(0, 6)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(FEW, FEW), max_size=8),
+    st.lists(FEW, min_size=2, max_size=6),
+    st.lists(st.integers(0, 8), max_size=9),
+    st.sampled_from([torch.int32, torch.int64]),
+)
+def test_a_pool_for_all_is_looked_up_as_each_anchors_own(
+    pairs: list[tuple[int, int]], anchors: list[int], pool: list[int], kind: torch.dtype
+) -> None:
+    """Whichever way it is searched; anchors may be unknown or repeat, and so may the pool's candidates."""
+    known = KnownPairs(tensor([a for a, _ in pairs]), tensor([b for _, b in pairs]).to(kind))
+    shared = known.contain(tensor(anchors), tensor(pool).unsqueeze(0))
+    assert shared.dtype == torch.bool and shared.shape == (len(anchors), len(pool))
+    assert torch.equal(shared, known.contain(tensor(anchors), tensor(pool).expand(len(anchors), -1)))
+    assert shared.tolist() == [[(a, b) in pairs for b in pool] for a in anchors]
+
+
+@pytest.mark.parametrize(
+    ("anchors", "pool", "in_pool"),
+    [
+        ([3, 3, 9], [5, 7, 5], True),  # three known pairs twice, nine cells
+        ([3, 3, 3], [5, 7], False),  # nine known pairs, six cells
+        ([3], [7], False),
+        ([9, 8], [5], True),  # nothing is known of either
+        ([9, 3], [], False),
+        ([9], [], True),
+        ([], [5], True),
+    ],
+)
+def test_the_shorter_of_both_is_searched(
+    anchors: list[int], pool: list[int], in_pool: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = {(3, 5), (3, 6), (3, 7), (4, 5)}
+    known = KnownPairs(*torch.tensor(sorted(pairs)).unbind(1))
+    looked_up, inner = [], KnownPairs._in_pool
+    monkeypatch.setattr(KnownPairs, "_in_pool", lambda *given: looked_up.append(1) or inner(*given))
+    found = known.contain(tensor(anchors), tensor(pool).unsqueeze(0))
+    assert bool(looked_up) == in_pool and found.shape == (len(anchors), len(pool))
+    assert found.tolist() == [[(a, b) in pairs for b in pool] for a in anchors]
+
+
+def test_a_large_pool_is_looked_up_as_a_search_would() -> None:
+    random = torch.Generator().manual_seed(0)
+    known = KnownPairs(*torch.randint(300, (2, 4000), generator=random))
+    anchors, pool = torch.randint(320, (64,), generator=random), torch.randint(320, (200,), generator=random)
+    shared = known.contain(anchors, pool.unsqueeze(0))
+    assert torch.equal(shared, known.contain(anchors, pool.expand(64, -1))) and 100 < shared.sum() < 2000
+
+
 def test_refuses_lists_that_are_no_pairs() -> None:
     with pytest.raises(ValueError, match=r"expected two lists of one length, got .*\[2\].* and .*\[3\]"):
         KnownPairs(torch.zeros(2), torch.zeros(3))

@@ -1,8 +1,10 @@
 """Which candidates count as negatives, written out row by row."""
 
+from typing import Any
+
 import pytest
 import torch
-from contexts import bank_context, unit
+from contexts import bank_context, unit, vocabulary_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from hf_contrastive.negatives import (
     registered,
     usable,
 )
+from hf_contrastive.negatives.protocol import own_positives
 
 
 def context(anchor_keys, positive_keys, hard=(), offset=0, local=None) -> Context:
@@ -98,6 +101,53 @@ def test_usable_is_the_rule_row_by_row(pairs: list[tuple[int, int]], hard: list[
         row = [key not in (anchor, positive) and pair[0] != anchor for pair in pairs for key in pair[1:]]
         expected.append(row + [owner >= 0 and key not in (anchor, positive) for key, owner in hard])
     assert usable(ctx, torch.arange(len(pairs) + len(hard))).tolist() == expected
+
+
+WORDS = 7
+PLACE = st.integers(0, WORDS - 1)
+POSITIVES = st.integers(0, 4).flatmap(
+    lambda width: st.lists(
+        st.lists(st.integers(-1, WORDS - 1), min_size=width, max_size=width), min_size=1, max_size=4
+    )
+)
+
+
+def several(positives: list[list[int]], **replaced: Any) -> Context:
+    return vocabulary_context(torch.ones(WORDS), torch.tensor(positives, dtype=torch.long), **replaced)
+
+
+@settings(deadline=None)
+@given(POSITIVES, st.lists(PLACE, max_size=12))
+def test_positives_among_shared_draws_are_found_wherever_they_stand(rows: list[list[int]], drawn: list[int]) -> None:
+    found = own_positives(several(rows), torch.tensor(drawn, dtype=torch.long))
+    assert found.dtype == torch.bool and found.shape == (len(rows), len(drawn))
+    assert found.tolist() == [[word in positives for word in drawn] for positives in rows]
+
+
+@settings(deadline=None)
+@given(POSITIVES, st.data())
+def test_positives_among_an_anchors_own_draws_are_found(rows: list[list[int]], data: st.DataObject) -> None:
+    drawn = [data.draw(st.lists(PLACE, min_size=5, max_size=5)) for _ in rows]
+    found = own_positives(several(rows), torch.tensor(drawn))
+    assert found.tolist() == [[word in own for word in draws] for own, draws in zip(rows, drawn, strict=True)]
+
+
+def test_one_positive_an_anchor_is_several_of_which_one_is_there() -> None:
+    ids = torch.tensor([4, 0, 4, 2])
+    for draws in (ids, ids.expand(3, -1)):
+        one = own_positives(vocabulary_context(torch.ones(5), torch.tensor([4, 2, 3])), draws)
+        assert torch.equal(one, own_positives(several([[-1, 4], [2, -1], [3, 3]]), draws))
+        assert one.tolist() == [[True, False, True, False], [False, False, False, True], [False] * 4]
+
+
+def test_positives_count_as_negatives_where_they_are_not_to_be_masked() -> None:
+    valid = torch.ones(WORDS, dtype=torch.bool)
+    valid[6] = False
+    ids = torch.tensor([1, 6, 2, 1])
+    rows = [[1, 5, -1], [2, 6, 1]]
+    assert usable(several(rows, valid=valid), ids).tolist() == [[False, False, True, False], [False] * 4]
+    kept = usable(several(rows, valid=valid, mask_positives=False), ids)
+    assert kept.tolist() == [[True, False, True, True]] * 2
 
 
 def test_of_a_queue_what_was_written_and_was_never_a_positive_of_the_anchor() -> None:

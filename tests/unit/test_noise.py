@@ -117,6 +117,34 @@ def test_the_table_follows_the_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", [UniformNegatives, UnigramNegatives])
+@pytest.mark.parametrize("shared", [True, False])
+def test_draws_count_as_many_as_they_stand_for(kind: type, shared: bool) -> None:
+    context = vocabulary_context(COUNTS, torch.tensor([2, 0, 5]))
+    sampler = kind(k=8, shared=shared, stands_for=5)
+    proposed = sampler.sample(context)
+    weights = sampler.weigh(proposed, context)
+    assert weights is not None and weights.tolist() == [[5 / 8] * 8] * 3
+    fewer = sampler.sample(context, k=4)
+    weights = sampler.weigh(fewer, context)
+    assert weights is not None and weights.tolist() == [[5 / 4] * 4] * 3
+    assert kind(k=8, shared=shared).weigh(proposed, context) is None
+    for none in (0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="stands_for must be greater than 0"):
+            kind(k=8, stands_for=none)
+
+
+@pytest.mark.parametrize("kind", [UniformNegatives, UnigramNegatives])
+def test_of_several_positives_each_has_its_own_probability(kind: type) -> None:
+    positives = torch.tensor([[2, 0, -1], [4, 5, 4]])
+    proposed = kind(k=3).sample(vocabulary_context(COUNTS, positives))
+    log_q = kind(k=3).sample(vocabulary_context(COUNTS, positives.flatten())).positive_log_q
+    assert proposed.positive_log_q is not None and log_q is not None
+    there = positives >= 0
+    assert torch.equal(proposed.positive_log_q[there], log_q.view(2, 3)[there])
+    assert proposed.positive_log_q.isfinite().all()
+
+
+@pytest.mark.parametrize("kind", [UniformNegatives, UnigramNegatives])
 def test_refuses_no_draws(kind: type) -> None:
     with pytest.raises(ValueError, match="k must be positive, got 0"):
         kind(k=0)

@@ -15,6 +15,7 @@ from hf_contrastive.objectives import (
     InfoNCE,
     MaskedLanguageModelHead,
     Objective,
+    Order,
     SampledSoftmax,
     Triplet,
     cross_entropy_of_pool,
@@ -23,13 +24,16 @@ from hf_contrastive.objectives import (
 from hf_contrastive.objectives.masked_lm import IGNORED
 from hf_contrastive.training.build import make_objective
 
+APART = ("negative_sampling", "nce", "order")  # whose positives have a term of their own
+
 
 def unit(*shape: int) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.randn(*shape, dtype=torch.float64), dim=-1)
 
 
 def make(name: str, temperature: float) -> Objective:
-    return Triplet(temperature, MARGIN) if name == "triplet" else OBJECTIVES[name](temperature)
+    kind = OBJECTIVES[name]
+    return kind(temperature, MARGIN) if kind in (Triplet, Order) else kind(temperature)
 
 
 def test_every_objective_has_a_formula_here() -> None:
@@ -80,12 +84,9 @@ def test_loss_and_gradient_equal_a_double_loop(name: str, shared_pool: bool, ful
         torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("name", "apart"),
-    [("infonce", False), ("sampled_softmax", False), ("triplet", False), ("negative_sampling", True), ("nce", True)],
-)
-def test_the_loss_of_one_negative_is_the_objective_with_it_alone(name: str, apart: bool) -> None:
-    """Drawn for certain: log_q = 0. Where the positive has a term `apart`, -log sigmoid(s_p), that is not in it."""
+@pytest.mark.parametrize("name", FORMULAS)
+def test_the_loss_of_one_negative_is_the_objective_with_it_alone(name: str) -> None:
+    """Drawn for certain: log_q = 0. Where the positive has a term apart, that is not in it."""
     torch.manual_seed(0)
     objective = make(name, 1.0)
     positive, pool = torch.randn(3).double(), torch.randn(3, 4).double()
@@ -93,8 +94,50 @@ def test_the_loss_of_one_negative_is_the_objective_with_it_alone(name: str, apar
     certain = torch.zeros(1).double()
     for i, j in itertools.product(range(3), range(4)):
         alone = objective.contrast(positive[i : i + 1], pool[i : i + 1, j : j + 1] * 1.0, None, None, certain, certain)
-        own = math.log(1 + math.exp(-positive[i])) if apart else 0.0
+        own, _, _ = FORMULAS[name](float(positive[i]), [], 1.0) if name in APART else (0.0, 0.0, [])
         assert found[i, j].item() == pytest.approx(alone.item() - own, rel=1e-12)
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["mask, weights", "neither"])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_several_positives_are_pairs_with_a_copy_of_their_anchors_pool_each(name: str, full: bool) -> None:
+    torch.manual_seed(0)
+    objective = make(name, 1.0)
+    positive, pool = torch.randn(4, 3).double().requires_grad_(), torch.randn(4, 5).double().requires_grad_()
+    pairs = torch.tensor([[1, 1, 1], [0, 1, 0], [0, 0, 0], [1, 0, 1]]).bool()
+    mask = torch.rand(4, 5) > 0.3 if full else None
+    if mask is not None:
+        mask[1] = False  # an anchor without negatives
+    weights = torch.rand(4, 5).double() + 0.5 if full else None
+    log_q, positive_log_q = torch.rand(5).double().log(), torch.rand(4, 3).double().log()
+    drawn = {"log_q": log_q, "positive_log_q": positive_log_q}
+    # Some objectives overwrite the scores they are given.
+    found = objective.contrast(positive * 1.0, pool * 1.0, mask, weights, **drawn, pairs=pairs)
+    anchor, place = pairs.nonzero(as_tuple=True)
+    expected = objective.contrast(
+        positive[anchor, place], pool[anchor], mask[anchor] if full else None, weights[anchor] if full else None,
+        log_q, positive_log_q[anchor, place],
+    )  # fmt: skip
+    assert found.item() == pytest.approx(expected.item(), rel=1e-12)
+    gradients = [torch.autograd.grad(loss, (positive, pool)) for loss in (found, expected)]
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-12)
+    nothing = objective.contrast(positive * 1.0, pool * 1.0, mask, weights, **drawn, pairs=torch.zeros_like(pairs))
+    assert nothing.item() == 0
+    assert all((g == 0).all() for g in torch.autograd.grad(nothing, (positive, pool)))
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_negatives_that_weigh_nothing_teach_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    scores = [torch.randn(2, 3).double().requires_grad_(), torch.randn(2, 4).double().requires_grad_()]
+    nothing, pairs = torch.zeros(2, 4), torch.ones(2, 3, dtype=torch.bool)
+    certain = torch.zeros(1).double()
+    positive, pool = (x * 1.0 for x in scores)
+    loss = make(name, 1.0).contrast(positive, pool, None, nothing, certain, torch.zeros(2, 3).double(), pairs)
+    for_positives, for_negatives = torch.autograd.grad(loss, scores, allow_unused=True)
+    assert loss.isfinite() and for_positives.isfinite().all()
+    assert for_negatives is None or for_negatives.abs().max() == 0
 
 
 @pytest.mark.parametrize(
@@ -167,10 +210,11 @@ def test_at_the_optimum_of_nce_scores_are_log_probabilities(masked: bool) -> Non
     assert sum(p * expected_nce_gradient(scores + 0.1, w, 5, masked) for w, p in enumerate(data)).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize("kind", [Triplet, Order])
 @pytest.mark.parametrize("margin", [-0.1, float("nan")])
-def test_refuses_a_negative_margin(margin: float) -> None:
+def test_refuses_a_negative_margin(kind: type[Triplet | Order], margin: float) -> None:
     with pytest.raises(ValueError, match="margin must not be negative"):
-        Triplet(margin=margin)
+        kind(margin=margin)
 
 
 def test_in_batch_equals_cross_entropy_over_cosines() -> None:
@@ -254,3 +298,7 @@ def test_a_recipes_margin_is_in_cosines_whatever_the_temperature(temperature: fl
     ahead, behind = torch.tensor([[0.55, 0.8352]]), torch.tensor([[0.65, 0.7599]])  # cosines 0.55 and 0.65
     assert objective(anchor, positive, ahead) == 0
     assert objective(anchor, positive, behind) * temperature == pytest.approx(0.05, abs=1e-3)
+    against = make_objective("order", temperature, margin=0.2)
+    # -0.8 for the positive; cosines -0.55 and 0.65 of the negatives, of which -0.55 is behind the margin
+    assert against(anchor, positive, -ahead) * temperature == pytest.approx(-0.8)
+    assert against(anchor, positive, behind) * temperature == pytest.approx(-0.8 + 0.2 + 0.65)

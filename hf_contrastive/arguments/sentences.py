@@ -1,4 +1,4 @@
-"""What a recipe can say: four plain dataclasses and one extension of `TrainingArguments`.
+"""What a recipe for sentences can say: four plain dataclasses and one extension of `TrainingArguments`.
 
 Every field here is a key of the YAML recipe and a `--key` of the command line; nothing else is accepted.
 """
@@ -8,33 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import yaml
 from transformers import TrainingArguments
 
+from hf_contrastive.arguments.common import SamplerArguments, one_of, parse_structure
 from hf_contrastive.errors import RecipeError
 
 logger = logging.getLogger(__name__)
 
 POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "last")
 HEADS = ("none", "train_only", "kept")
-OBJECTIVES = ("infonce", "sampled_softmax", "negative_sampling", "nce", "triplet")
+OBJECTIVES = ("infonce", "sampled_softmax", "negative_sampling", "nce", "triplet", "order")
 EVALUATION_TASKS = ("sts", "transfer")
-
-
-def parse_structure(key: str, value: Any) -> Any:
-    """A nested value: as YAML has read it from a recipe, or as YAML flow text (`{name: in_batch}`) from a shell."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{key}: {value!r} is not YAML ({error})") from None
-
-
-def one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raise `RecipeError` unless `value` is one of `allowed`."""
-    if value not in allowed:
-        raise RecipeError(f"{key}: unknown {key} {value!r}; choose one of {', '.join(allowed)}")
 
 
 @dataclass
@@ -115,16 +99,9 @@ class DataArguments:
 
 
 @dataclass
-class NegativesArguments:
-    """Where the negatives come from."""
+class NegativesArguments(SamplerArguments):
+    """Where the negatives of sentences come from."""
 
-    negatives: str = field(
-        default="in_batch",
-        metadata={
-            "help": "A sampler by name, a mapping {name: ..., option: ...}, or a list of them whose pools are joined. "
-            "`hf-contrastive samplers` lists what is registered."
-        },
-    )
     gather_across_ranks: bool = field(
         default=True, metadata={"help": "In-batch negatives from all ranks, with exact gradients."}
     )
@@ -137,16 +114,9 @@ class NegativesArguments:
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.bank_size < 1:
             raise RecipeError(f"bank_size: must be positive, got {self.bank_size}")
-        parsed = parse_structure("negatives", self.negatives)
-        entries = parsed if isinstance(parsed, list) else [parsed]
-        self.sampler_configs: list[dict[str, Any]] = []
-        for entry in entries:
-            config = {"name": entry} if isinstance(entry, str) else entry
-            if not isinstance(config, dict) or not isinstance(config.get("name"), str):
-                raise RecipeError(f"negatives: {entry!r} is not a sampler name or a mapping with the key name")
-            self.sampler_configs.append(config)
 
 
 @dataclass
@@ -197,7 +167,7 @@ class ContrastiveTrainingArguments(TrainingArguments):
     ddp_broadcast_buffers: bool | None = field(default=False, metadata={"help": "Ranks keep equal buffers anyway."})
     objective: str = field(default="infonce", metadata={"help": f"How negatives count: {', '.join(OBJECTIVES)}."})
     temperature: float = field(default=0.05, metadata={"help": "Similarities are cosines divided by it."})
-    margin: float = field(default=0.2, metadata={"help": "Margin of objective triplet, in cosines."})
+    margin: float = field(default=0.2, metadata={"help": "Margin of objectives triplet and order, in cosines."})
     symmetric: bool = field(default=False, metadata={"help": "Average anchor -> positive with positive -> anchor."})
     mlm_weight: float = field(default=0.0, metadata={"help": "Weight of the masked-language-model term; paper: 0.1."})
     mlm_probability: float = field(default=0.15, metadata={"help": "Share of tokens masked for that term."})

@@ -1,0 +1,66 @@
+"""What recipes can say, a file a task."""
+
+from hf_contrastive.arguments.common import SamplerArguments, TableTrainingArguments, one_of, parse_structure
+from hf_contrastive.arguments.graphs import (
+    GraphDataArguments,
+    GraphEvaluationArguments,
+    GraphModelArguments,
+    GraphNegativesArguments,
+    GraphTrainingArguments,
+    OrderDataArguments,
+    OrderModelArguments,
+    OrderTrainingArguments,
+)
+from hf_contrastive.arguments.sentences import (
+    EVALUATION_TASKS,
+    HEADS,
+    OBJECTIVES,
+    POOLERS,
+    ContrastiveTrainingArguments,
+    DataArguments,
+    EvaluationArguments,
+    ModelArguments,
+    NegativesArguments,
+)
+from hf_contrastive.arguments.words import (
+    ARCHITECTURES,
+    WITHOUT_NEGATIVES,
+    WORD_OBJECTIVES,
+    WordDataArguments,
+    WordEvaluationArguments,
+    WordModelArguments,
+    WordNegativesArguments,
+    WordTrainingArguments,
+)
+
+__all__ = [
+    "ARCHITECTURES",
+    "EVALUATION_TASKS",
+    "HEADS",
+    "OBJECTIVES",
+    "POOLERS",
+    "WITHOUT_NEGATIVES",
+    "WORD_OBJECTIVES",
+    "ContrastiveTrainingArguments",
+    "DataArguments",
+    "EvaluationArguments",
+    "GraphDataArguments",
+    "GraphEvaluationArguments",
+    "GraphModelArguments",
+    "GraphNegativesArguments",
+    "GraphTrainingArguments",
+    "ModelArguments",
+    "NegativesArguments",
+    "OrderDataArguments",
+    "OrderModelArguments",
+    "OrderTrainingArguments",
+    "SamplerArguments",
+    "TableTrainingArguments",
+    "WordDataArguments",
+    "WordEvaluationArguments",
+    "WordModelArguments",
+    "WordNegativesArguments",
+    "WordTrainingArguments",
+    "one_of",
+    "parse_structure",
+]

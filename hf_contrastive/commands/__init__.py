@@ -1,0 +1,1 @@
+"""Groups of commands: `hf-contrastive words | graph | hypernymy ...`."""

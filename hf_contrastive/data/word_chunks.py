@@ -1,0 +1,60 @@
+"""Running words dealt out in chunks: the rows that a Trainer shuffles."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hf_contrastive.data.word_corpus import WordCorpus
+
+logger = logging.getLogger(__name__)
+
+
+class WordChunks(Dataset):
+    """Chunks of a corpus, each of whole sentences, so that no window is cut.
+
+    Only sentences longer than a chunk (texts without line breaks) are cut, every `words` words; how many cuts there
+    are is logged. Batches thus differ little in size, on which the size of a step depends.
+
+    Args:
+        corpus: word ids and where sentences begin.
+        words: of a chunk, about; at most twice as many.
+    """
+
+    def __init__(self, corpus: WordCorpus, words: int = 512) -> None:
+        self.corpus = corpus
+        starts = np.asarray(corpus.starts)
+        wanted = np.arange(0, len(corpus.ids), words)
+        following = starts[np.searchsorted(starts, wanted)]  # the next sentence's start, or the end
+        inside = following - wanted > words
+        self.bounds = np.unique(np.append(np.where(inside, wanted, following), len(corpus.ids)))
+        cuts = int(inside.sum())
+        if cuts:
+            logger.info("%s sentences longer than %s words were cut at %s places", *_counted(starts, words, cuts))
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """`ids` [N], word ids, and `sentences` [N], the number of each word's sentence."""
+        start, end = int(self.bounds[index]), int(self.bounds[index + 1])
+        starts = self.corpus.starts
+        first, last = (int(np.searchsorted(starts, place, side="right")) - 1 for place in (start, end - 1))
+        edges = np.clip(np.asarray(starts[first : last + 2]), start, end)
+        return {
+            "ids": torch.from_numpy(self.corpus.ids[start:end].astype(np.int64)),
+            "sentences": torch.from_numpy(np.repeat(np.arange(first, last + 1), np.diff(edges))),
+        }
+
+
+def _counted(starts: np.ndarray, words: int, cuts: int) -> tuple[str, str, str]:
+    return f"{int((np.diff(starts) > words).sum()):,}", f"{words:,}", f"{cuts:,}"
+
+
+def collate_chunks(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """Chunks one behind the other."""
+    return {name: torch.cat([row[name] for row in rows]) for name in ("ids", "sentences")}

@@ -1,0 +1,100 @@
+"""Order embeddings (Vendrov et al., 2016), as a `PreTrainedModel`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from hf_contrastive.errors import RecipeError
+from hf_contrastive.models.order_violation import violation, violation_of_pool, violation_of_rows
+from hf_contrastive.models.word_embedding import rows_of
+
+SIDES = ("ancestor", "child")
+
+
+class OrderEmbeddingConfig(PretrainedConfig):
+    """Shape of an `OrderEmbeddingModel`.
+
+    Args:
+        num_concepts: C.
+        dimension: D, numbers a concept; 50 in Vendrov et al. (2016).
+    """
+
+    model_type = "order_embedding"
+
+    def __init__(self, num_concepts: int = 2, dimension: int = 50, **kwargs: Any) -> None:
+        if dimension < 1:
+            raise RecipeError(f"dimension: must be at least 1, got {dimension}")
+        self.num_concepts = num_concepts
+        self.dimension = dimension
+        super().__init__(**kwargs)
+
+
+class OrderEmbeddingModel(PreTrainedModel):
+    """One table of points; x is below y in the hierarchy where no coordinate of y is above that of x.
+
+    Points are the absolute values of the table, so general concepts lie near the origin. Vendrov et al.'s code for
+    images and captions does the same; their code for WordNet sets what is negative to zero before every step. Here a
+    step touches few rows: an absolute value is taken of those alone, and no coordinate is stuck at zero, where a
+    rectifier in the lookup would have no gradient. Rows begin standard normal, as in Torch7's LookupTable, which they
+    use.
+    """
+
+    config_class = OrderEmbeddingConfig
+    base_model_prefix = ""
+
+    def __init__(self, config: OrderEmbeddingConfig) -> None:
+        super().__init__(config)
+        self.concept_embeddings = nn.Parameter(torch.empty(config.num_concepts, config.dimension))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if module is self:
+            nn.init.normal_(self.concept_embeddings)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Points [..., D], none of them negative, of concept ids [...]."""
+        return rows_of(self.concept_embeddings, ids)[0].abs()
+
+    def violation(self, children: Tensor, ancestors: Tensor) -> Tensor:
+        """By how much each ancestor fails to be above its child.
+
+        E(x, y) = ||max(0, y - x)||^2 for a child at x and an ancestor at y (Vendrov et al., 2016, equation 2).
+
+        Args:
+            children: ids [B].
+            ancestors: ids [B].
+
+        Returns:
+            [B], 0 where the order holds.
+        """
+        below, above = rows_of(self.concept_embeddings, children, ancestors)
+        return violation(below.abs(), above.abs())
+
+    def violation_of_candidates(self, anchors: Tensor, candidates: Tensor, side: str = "ancestor") -> Tensor:
+        """Violations of each anchor with many candidates, in blocks: memory is for [B, P] and 64 MB, not [B, P, D].
+
+        Args:
+            anchors: ids [B] of children, or, with side `child`, of ancestors.
+            candidates: ids [P], the same for every anchor, or [B, K], each anchor's own.
+            side: where the candidates stand: `ancestor` or `child`.
+
+        Returns:
+            [B, P] or [B, K].
+        """
+        if side not in SIDES:
+            raise ValueError(f"unknown side {side!r}; choose one of {', '.join(SIDES)}")
+        # Max(0, y - x) of the table turned round is max(0, x - y): the candidates are always what is subtracted from.
+        sign = 1 if side == "ancestor" else -1
+        if candidates.dim() == 1:
+            rows, pool = rows_of(self.concept_embeddings, anchors, candidates)
+            return violation_of_pool(sign * rows.abs(), sign * pool.abs())
+        distinct, places = candidates.unique(return_inverse=True)
+        rows, pool = rows_of(self.concept_embeddings, anchors, distinct)
+        return violation_of_rows(sign * rows.abs(), sign * pool.abs(), places)
+
+    @torch.no_grad()
+    def points(self) -> Tensor:
+        """All points [C, D], detached: what samplers read and what is published."""
+        return self.concept_embeddings.abs()

@@ -1,0 +1,143 @@
+"""Optimizing tables of which a step touches few rows: words, entities, concepts."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from hf_contrastive.training.distributed import world_size
+
+RULES = ("rmsprop", "adagrad")
+
+
+class RowOptimizer(torch.optim.AdamW):
+    """Sparse steps for tables; AdamW for all other parameters.
+
+    A row with summed gradient g moves by `lr * g / (r + epsilon)`. Under `rmsprop` r is one number a row, the root of
+    a moving average of its mean squared gradient over the steps that touched it (Tieleman and Hinton, 2012; one
+    accumulator a row as in FBGEMM's row-wise optimizers; the average's start is corrected as in Adam): frequent rows
+    take normalised steps, whatever the batch size. Under `adagrad` r is the root of the sum of squared gradients,
+    number by number (Duchi et al., 2011), as link prediction wants it.
+
+    Args:
+        params: groups; those with `rows: True` hold tables [V, D], whose gradients may be sparse.
+        lr: step size.
+        rule: `rmsprop` or `adagrad`.
+        decay: of the moving average, a step that touches the row.
+        epsilon: keeps early, tiny gradients from counting like large ones; in units of the gradient of a loss that is
+            a sum over pairs.
+        kwargs: of AdamW.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[dict[str, Any]],
+        lr: float = 0.1,
+        rule: str = "rmsprop",
+        decay: float = 0.99,
+        epsilon: float = 0.3,
+        **kwargs: Any,
+    ) -> None:
+        if rule not in RULES:
+            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+        if not lr >= 0 or not 0 <= decay < 1 or not epsilon > 0:
+            raise ValueError(f"lr {lr} must be >= 0, decay {decay} in [0, 1), epsilon {epsilon} greater than 0")
+        self.rule, self.decay, self.epsilon = rule, decay, epsilon
+        super().__init__(list(params), lr=lr, weight_decay=0.0, **kwargs)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every row that has a gradient, and of every other parameter."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"] if group.get("rows") else ():
+                if parameter.grad is not None:
+                    self._update(parameter, parameter.grad, group["lr"])
+                    parameter.grad = None  # AdamW has nothing to do with it
+        super().step()
+        return loss
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # AdamW's own looks for its step count in the state of every parameter; tables have one a row.
+        torch.optim.Optimizer.__setstate__(self, state)
+
+    def _update(self, parameter: Tensor, gradient: Tensor, lr: float) -> None:
+        state = self.state[parameter]
+        if not state:
+            shape = parameter.shape if self.rule == "adagrad" else (len(parameter), 1)
+            state["square"] = torch.zeros(shape, device=parameter.device)
+            state["steps"] = torch.zeros(len(parameter), 1, device=parameter.device)
+        rows, grad = summed_rows(gradient)
+        square, now = state["square"].index_select(0, rows), grad.square().mean(1, keepdim=True)
+        touched = now > 0  # a row that only pads, or was masked wherever it was looked up, has a gradient of zero
+        steps = state["steps"].index_select(0, rows).add_(touched)
+        if self.rule == "adagrad":
+            square.addcmul_(grad, grad)
+        else:
+            square = torch.where(touched, square.lerp(now, 1 - self.decay), square)
+        state["steps"].index_copy_(0, rows, steps)
+        state["square"].index_copy_(0, rows, square)
+        if self.rule == "rmsprop":
+            square = square / (1 - self.decay ** steps.clamp(min=1))
+        parameter.index_add_(0, rows, grad.mul_(-lr / (square.sqrt() + self.epsilon)))
+
+
+def summed_rows(grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Distinct rows [U] of a gradient [V, D] and the sums [U, D] of their values; all rows of a dense one.
+
+    Faster than `coalesce`, which sorts: rows are marked in a table of flags, and values added where they belong.
+    """
+    if not grad.is_sparse:
+        return torch.arange(len(grad), device=grad.device), grad.clone()
+    indices, values = grad._indices()[0], grad._values()
+    place = torch.zeros(grad.shape[0], dtype=torch.long, device=indices.device)
+    place[indices] = 1
+    rows = place.nonzero().squeeze(1)
+    place[rows] = torch.arange(len(rows), device=rows.device)
+    sums = torch.zeros(len(rows), values.shape[1], dtype=values.dtype, device=values.device)
+    return rows, sums.index_add_(0, place[indices], values)
+
+
+@torch.no_grad()
+def sum_over_ranks(tables: Iterable[Tensor]) -> None:
+    """Make every rank's gradients of `tables` the sum over all ranks; of sparse ones only rows travel.
+
+    DDP leaves these parameters alone: NCCL adds up no sparse gradients, and a dense one of a large table is dear.
+    """
+    if world_size() == 1:
+        return
+    for table in tables:
+        kind = 0 if table.grad is None else 1 if table.grad.is_sparse else 2
+        most = torch.tensor(kind, device=table.device)
+        dist.all_reduce(most, op=dist.ReduceOp.MAX)
+        if most == 0:
+            continue  # no rank has any
+        if most == 2:
+            grad = torch.zeros_like(table) if table.grad is None else table.grad.to_dense()
+            dist.all_reduce(grad)
+            table.grad = grad
+            continue
+        if table.grad is None:
+            rows, values = torch.zeros(0, dtype=torch.long, device=table.device), table.new_zeros(0, table.shape[1])
+        else:
+            rows, values = summed_rows(table.grad)
+        rows, values = _ragged_gather(rows), _ragged_gather(values)
+        table.grad = torch.sparse_coo_tensor(rows.unsqueeze(0), values, table.shape, check_invariants=False)
+
+
+def _ragged_gather(mine: Tensor) -> Tensor:
+    """Rows [n, ...] of all ranks, n differing from rank to rank."""
+    count = torch.tensor([len(mine)], device=mine.device)
+    counts = [torch.zeros_like(count) for _ in range(world_size())]
+    dist.all_gather(counts, count)
+    sizes = [int(size) for size in counts]
+    padded = mine.new_zeros(max(sizes), *mine.shape[1:])
+    padded[: len(mine)] = mine
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

@@ -1,0 +1,383 @@
+"""Whole runs of graphs and hierarchies: they learn, leave a folder that loads, stop and go on, are refused in time."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from graph_runs import GROUPS, MEMBERS, final_tables, log_of, make_graph_run, make_order_run
+from runs import train_command
+from safetensors.torch import load_file
+
+from hf_contrastive.arguments import GraphEvaluationArguments
+from hf_contrastive.data import KnowledgeGraph, Triples, load_hierarchy, load_knowledge_graph
+from hf_contrastive.errors import DataError, RecipeError
+from hf_contrastive.evaluation import evaluate_hypernymy, evaluate_link_prediction
+from hf_contrastive.evaluation.link_prediction import ranks
+from hf_contrastive.models import KnowledgeGraphConfig, KnowledgeGraphModel, OrderEmbeddingModel
+from hf_contrastive.recipe import load_recipe
+from hf_contrastive.tasks.graphs import link_evaluator
+from hf_contrastive.train import train
+from hf_contrastive.training.table_trainer import TableTrainer
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+UNIFORM = {"name": "uniform", "k": 12}
+EACH = {"name": "uniform", "k": 6, "shared": False}
+ACE = {"name": "adversarial", "k": 6, "update_every": 2}
+KBGAN = {"name": "adversarial", "estimator": "reinforce", "k": 2, "part": EACH}
+MIXTURE = {"name": "mixture", "lambda": 0.5, "parts": [UNIFORM, ACE]}
+Make = Callable[..., Path]
+
+
+def run_recipe(run: Path, *overrides: str) -> dict[str, Any]:
+    return train(load_recipe(run / "recipe.yaml", overrides))
+
+
+def assert_learned(run: Path, results: dict[str, Any], of: str, kept: float = 0.9) -> None:
+    log = log_of(run)
+    losses = [entry[f"loss_of_a_{of}"] for entry in log]
+    assert all(map(math.isfinite, losses)) and sum(losses[-2:]) < kept * sum(losses[:2])
+    assert {f"{of}s_per_second", "train_seconds", "learning_rate"} <= log[0].keys()
+    assert results["steps"] == 24 and [entry["step"] for entry in results["curve"]] == [8, 16, 24]
+    written = json.loads((run / "out/results.json").read_text())
+    assert written["after"] == json.loads(json.dumps(results["after"])) and written["environment"]["torch"]
+    suffixes = {path.suffix for path in (run / "out/final").rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".safetensors", ".txt"}
+
+
+GRAPHS: list[dict[str, Any]] = [
+    {},
+    {"interaction": "transe", "constrained": True, "objective": "triplet", "margin": 1.0},
+    {"interaction": "transd", "objective": "triplet", "margin": 1.0, "corrupted_side": "bernoulli"},
+    {
+        "interaction": "rotate",
+        "objective": "negative_sampling",
+        "margin": 4.0,
+        "negatives": {"name": "self_adversarial", "part": EACH, "alpha": 1.0},
+    },
+    {"interaction": "distmult", "objective": "softmax", "reciprocal": True},
+    {"reciprocal": True, "regularizer": "n3", "regularizer_weight": 0.01, "eval_triples": 3},
+    {"objective": "nce", "negatives": {"name": "unigram", "k": 24}},
+    {"objective": "sampled_softmax", "reciprocal": True},
+    {"negatives": [UNIFORM, {"name": "cached", "k": 4, "slots": 512}], "gradient_accumulation_steps": 2},
+    {"negatives": MIXTURE, "reciprocal": True},
+    {"negatives": {**ACE, "part": UNIFORM, "noise": 0.5}},
+    {"negatives": KBGAN, "filter_known": False},
+]
+
+
+@pytest.mark.parametrize("options", GRAPHS, ids=lambda options: str(options)[:70])
+def test_every_kind_of_graph_run_learns_and_leaves_a_folder(tmp_path: Path, options: dict[str, Any]) -> None:
+    run = make_graph_run(tmp_path / "run", **options)
+    results = run_recipe(run)
+    assert_learned(run, results, "triple")
+    assert ("negatives" in log_of(run)[0]) == (options.get("objective") != "softmax")
+    graph = load_knowledge_graph(run / "graph")
+    assert (run / "out/final/entities.txt").read_text().splitlines() == graph.entities
+    assert (run / "out/final/relations.txt").read_text().splitlines() == graph.relations
+    assert sorted(graph.relations) == ["across", "before", "next"]
+    model = KnowledgeGraphModel.from_pretrained(run / "out/final")
+    tables = final_tables(run)
+    assert tables.keys() == dict(model.named_parameters()).keys()
+    assert all(torch.equal(tables[name], value) for name, value in model.state_dict().items())
+    assert len(tables["entity_embeddings"]) == GROUPS * MEMBERS
+    assert len(tables["relation_embeddings"]) == 3 * (2 if options.get("reciprocal") else 1)
+    assert evaluate_link_prediction(model, graph, "test", progress=False).to_dict() == results["after"]
+    after = evaluate_link_prediction(model, graph, "valid", progress=False).both
+    shown = results["curve"][-1]
+    if "eval_triples" not in options:
+        assert (shown["eval_mrr"], shown["eval_hits_at_3"]) == pytest.approx((after.mrr, after.hits_at_3))
+
+
+def test_a_few_triples_are_measured_with_the_filter_of_all() -> None:
+    """Of one head all tails but one are true, most of them in what is not measured."""
+    every = Triples(torch.zeros(20, dtype=torch.long), torch.zeros(20, dtype=torch.long), torch.arange(20))
+    graph = KnowledgeGraph([f"e{i}" for i in range(21)], ["r"], every[:3], every[3:15], every[15:])
+    torch.manual_seed(0)
+    model = KnowledgeGraphModel(KnowledgeGraphConfig(21, 1, "distmult", 4))
+    found = link_evaluator(graph, GraphEvaluationArguments(eval_triples=3))(model)
+    heads, tails = ranks(model, graph, graph.valid[:3])
+    assert tails.max() <= 2  # of itself and the one that is false
+    both = torch.cat([heads, tails])
+    assert found["mr"] == pytest.approx(both.mean().item()) and found["mrr"] == pytest.approx((1 / both).mean().item())
+    assert link_evaluator(graph, GraphEvaluationArguments(eval_split="test"))(model)["mr"] != found["mr"]
+
+
+def test_held_out_links_are_predicted(tmp_path: Path) -> None:
+    """Each is the reverse of a link in train."""
+    run = make_graph_run(tmp_path / "run", reciprocal=True, max_steps=200, eval_strategy="no", dimension=16)
+    both = run_recipe(run)["after"]["both"]
+    assert both["mrr"] > 0.5  # by chance 0.16
+
+
+ORDERS: list[dict[str, Any]] = [
+    {},
+    {"objective": "triplet", "negatives": UNIFORM},
+    {"protocol": "path_counted", "filter_known": False},
+    {"negatives": {"name": "self_adversarial", "part": EACH, "alpha": 0.5}},
+    {"negatives": [EACH, {"name": "cached", "k": 2, "slots": 512}], "gradient_accumulation_steps": 2},
+    {"negatives": MIXTURE},
+    {"negatives": KBGAN},
+]
+
+
+@pytest.mark.parametrize("options", ORDERS, ids=lambda options: str(options)[:70])
+def test_every_kind_of_order_run_learns_and_leaves_a_folder(tmp_path: Path, options: dict[str, Any]) -> None:
+    run = make_order_run(tmp_path / "run", **options)
+    results = run_recipe(run)
+    assert_learned(run, results, "pair")
+    sizes = {"protocol": options.get("protocol", "filtered"), "dev_pairs": 10, "test_pairs": 10}
+    hierarchy = load_hierarchy(run / "pairs.tsv", **sizes)
+    assert (run / "out/final/concepts.txt").read_text().splitlines() == hierarchy.names
+    model = OrderEmbeddingModel.from_pretrained(run / "out/final")
+    tables = final_tables(run)
+    assert tables.keys() == {"concept_embeddings"}
+    assert torch.equal(tables["concept_embeddings"], model.concept_embeddings) and len(hierarchy.names) == 40
+    found = evaluate_hypernymy(model, hierarchy, "test")
+    assert (found.accuracy, found.auc) == (results["after"]["accuracy"], results["after"]["auc"])
+    assert results["after"]["protocol"] == sizes["protocol"] and results["leaks"] == hierarchy.leaks
+    dev = evaluate_hypernymy(model, hierarchy, "dev")
+    assert (results["curve"][-1]["eval_accuracy"], results["curve"][-1]["eval_auc"]) == (dev.accuracy, dev.auc)
+    start = load_file(run / "out/checkpoint-8/model.safetensors")["order.concept_embeddings"]
+    assert not torch.equal(start, model.concept_embeddings)
+
+
+def test_held_out_pairs_are_told_apart(tmp_path: Path) -> None:
+    options = {"dimension": 12, "test_pairs": 20, "negatives": {"name": "uniform", "k": 4, "shared": False}}
+    run = make_order_run(tmp_path / "run", max_steps=300, eval_strategy="no", logging_steps=300, **options)
+    after = run_recipe(run)["after"]
+    assert after["auc"] > 0.75 and after["ceiling"] == 1.0
+
+
+def test_the_best_checkpoint_is_published(tmp_path: Path) -> None:
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "mr", "greater_is_better": True}  # the worst
+    run = make_graph_run(tmp_path / "run", **best)
+    results = run_recipe(run)
+    ranks = {entry["step"]: entry["eval_mr"] for entry in results["curve"]}
+    assert results["best_step"] == max(ranks, key=ranks.__getitem__) != 24 and results["best_dev"] == max(
+        ranks.values()
+    )
+    kept = load_file(run / f"out/checkpoint-{results['best_step']}/model.safetensors")
+    assert all(torch.equal(kept[f"graph.{name}"], table) for name, table in final_tables(run).items())
+
+
+@pytest.mark.parametrize("interaction", ["transe", "distmult", "transd"])
+def test_constrained_models_keep_their_lengths_through_training(
+    tmp_path: Path, interaction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: dict[bool, list[torch.Tensor]] = {True: [], False: []}
+    for constrained in (True, False):
+        run = make_graph_run(
+            tmp_path / str(constrained), interaction=interaction, constrained=constrained, learning_rate=1.0
+        )
+
+        def watched(self: TableTrainer, step: int, found: list[torch.Tensor] = lengths[constrained]) -> None:
+            graph = self.contrastive_model.graph
+            tables = [graph.entity_embeddings, *([graph.relation_embeddings] if interaction == "transd" else [])]
+            found.append(torch.cat([table.detach().norm(dim=1) for table in tables]))
+            self.contrastive_model.draws.step = step
+
+        with monkeypatch.context() as patch:
+            patch.setattr(TableTrainer, "set_step", watched)
+            run_recipe(run)
+        lengths[constrained].append(final_tables(run)["entity_embeddings"].norm(dim=1))
+    kept, free = lengths[True], lengths[False]
+    assert len(kept) == 25
+    if interaction == "transd":
+        assert all(length.max() < 1 + 1e-5 for length in kept) and min(length.min() for length in kept) < 0.99
+    else:
+        assert all(torch.allclose(length, torch.ones_like(length)) for length in kept)
+    assert max(length.max() for length in free) > 1.05
+
+
+def test_the_generator_learns_and_stays_out_of_what_is_published(tmp_path: Path) -> None:
+    for make, options in ((make_graph_run, {"negatives": MIXTURE}), (make_order_run, {"negatives": KBGAN})):
+        run = make(tmp_path / make.__name__, **options)
+        run_recipe(run)
+        kept = [load_file(run / f"out/checkpoint-{step}/model.safetensors") for step in (8, 24)]
+        name = next(name for name in kept[0] if name.endswith("generator.candidate_projection"))
+        assert not torch.equal(kept[0][name], kept[1][name])
+        assert {"generator_entropy", "generator_reward", "hardness", "hardness_of_random"} <= log_of(run)[-1].keys()
+        assert not [name for name in final_tables(run) if "generator" in name]
+        assert "generator" not in "".join(p.read_text("utf-8", "ignore") for p in (run / "out/final").glob("*.json"))
+
+
+# --- stopped and resumed ---
+
+
+class StoppedError(Exception):
+    """Between two checkpoints."""
+
+
+def assert_same(whole: Path, cut: Path, step: int) -> None:
+    for file in (f"out/checkpoint-{step}/model.safetensors", "out/final/model.safetensors"):
+        first, second = load_file(whole / file), load_file(cut / file)
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first), file
+    results = [json.loads((run / "out/results.json").read_text()) for run in (whole, cut)]
+    assert results[0]["after"] == results[1]["after"]
+    figures = [
+        [{k: v for k, v in e.items() if "time" not in k and "seconds" not in k} for e in r["curve"]] for r in results
+    ]
+    assert figures[0] == figures[1]
+
+
+CACHED = {"negatives": [MIXTURE, {"name": "cached", "k": 2, "slots": 512}], "gradient_accumulation_steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (make_graph_run, {}),
+        (make_graph_run, {"negatives": KBGAN, "reciprocal": True, "lr_scheduler_type": "cosine"}),
+        (make_graph_run, {**CACHED, "constrained": True, "interaction": "transe"}),
+        (make_graph_run, {"objective": "softmax", "reciprocal": True}),
+        (make_order_run, {}),
+        (make_order_run, CACHED),
+        (make_order_run, {"negatives": KBGAN}),
+    ],
+    ids=lambda given: given.__name__ if callable(given) else str(given)[:60],
+)
+def test_stopped_and_resumed_ends_with_the_same_bits(
+    tmp_path: Path, make: Make, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = make(tmp_path / "whole", **options), make(tmp_path / "cut", **options)
+    run_recipe(whole)
+    set_step = TableTrainer.set_step
+
+    def stopping(self: TableTrainer, step: int) -> None:
+        if step == 13:
+            raise StoppedError
+        set_step(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TableTrainer, "set_step", stopping)
+        with pytest.raises(StoppedError):
+            run_recipe(cut)
+    assert (cut / "out/checkpoint-8").is_dir() and not (cut / "out/final").exists()
+    torch.manual_seed(9)  # what happened in between has no say
+    run_recipe(cut)
+    assert_same(whole, cut, 24)
+
+
+def test_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path) -> None:
+    options = {"negatives": MIXTURE, "max_steps": 500, "eval_steps": 100, "save_steps": 100, "logging_steps": 100}
+    whole, cut = make_graph_run(tmp_path / "whole", **options), make_graph_run(tmp_path / "cut", **options)
+    run_recipe(whole)
+    process = subprocess.Popen(train_command(cut), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    state, deadline = cut / "out/checkpoint-200/trainer_state.json", time.time() + 240
+    while not state.exists() and time.time() < deadline:
+        assert process.poll() is None, process.stdout.read().decode()[-2000:]
+        time.sleep(0.001)
+    time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state.exists() and not (cut / "out/final").exists()
+    done = subprocess.run(train_command(cut), env=ENVIRONMENT, check=True, capture_output=True, timeout=300, text=True)
+    assert "resuming from" in done.stdout + done.stderr
+    assert_same(whole, cut, 500)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for make, key in ((make_graph_run, "dimension"), (make_order_run, "margin")):
+        run = make(tmp_path / make.__name__)
+        first = run_recipe(run)
+        with monkeypatch.context() as patch:
+            patch.setattr(TableTrainer, "training_step", lambda *_: pytest.fail("trained"))
+            again = run_recipe(run)
+        assert again["after"] == first["after"] and again["steps"] == first["steps"]
+        with pytest.raises(RecipeError, match=f"holds a run of another recipe, which differs in {key}"):
+            run_recipe(run, f"--{key}", "4")
+
+
+def test_accumulated_batches_are_one_batch(tmp_path: Path) -> None:
+    options = {"objective": "softmax", "reciprocal": True, "regularizer": "n3", "regularizer_weight": 0.1}
+    one = make_graph_run(tmp_path / "one", **options)
+    two = make_graph_run(tmp_path / "two", per_device_train_batch_size=8, gradient_accumulation_steps=2, **options)
+    run_recipe(one), run_recipe(two)
+    for name, table in final_tables(one).items():
+        torch.testing.assert_close(final_tables(two)[name], table, rtol=1e-4, atol=1e-5)
+
+
+# --- refused in time ---
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"interaction": "transh"}, "unknown interaction 'transh'; choose one of transe, transd, distmult"),
+        ({"dimension": 7}, "dimension: must be even, half of it imaginary parts for complex, got 7"),
+        ({"interaction": "transe", "dimension": 0}, "dimension: must be positive for transe, got 0"),
+        ({"constrained": True}, "constrained: complex has no constraint on lengths; leave it out"),
+        ({"norm": 1}, "norm: complex cannot have norm 1; leave it out"),
+        ({"negatives": "in_batch"}, "negatives: graphs have no positives; use uniform, cached or adversarial"),
+        ({"negatives": "unifrm"}, "unknown sampler 'unifrm'; did you mean 'uniform'"),
+        ({"objective": "sampled_softmax", "negatives": ACE}, "sampled_softmax needs negatives drawn with a known"),
+        ({"objective": "infonce", "margin": 2.0}, "margin: infonce has none; leave it at 0"),
+        ({"objective": "triplet", "margin": -2.0}, "margin: triplet needs one that is not negative, got -2.0"),
+        ({"regularizer_weight": 0.1}, "regularizer_weight: name the regularizer too, l2 or n3"),
+        ({"eval_split": "dev"}, "unknown eval_split 'dev'; choose one of valid, test"),
+        ({"eval_triples": 0}, "eval_triples: must be positive, got 0"),
+        ({"max_grad_norm": 1.0}, "max_grad_norm: sparse gradients of tables are not clipped; leave it at 0"),
+        ({"pooler": "cls"}, r"recipe.yaml, line \d+: unknown key 'pooler'"),
+        ({"dimensoin": 8}, r"recipe.yaml, line \d+: unknown key 'dimensoin'; did you mean 'dimension'"),
+        ({"train_data": "/nowhere/graph"}, "/nowhere/graph: is no folder; name one with train.txt"),
+        ({"task": "graphs"}, r"recipe.yaml, line \d+: task: unknown task 'graphs'; choose one of sentences, words"),
+    ],
+    ids=lambda given: str(given)[:60] if isinstance(given, dict) else "",
+)
+def test_what_does_not_fit_a_graph_is_refused_before_training(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    run = make_graph_run(tmp_path / "run", **options)
+    with pytest.raises((RecipeError, DataError), match=message):
+        run_recipe(run)
+    assert not list((run / "out").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_split_without_triples_is_refused(tmp_path: Path, split: str) -> None:
+    run = make_graph_run(tmp_path / "run")
+    (run / f"graph/{split}.txt").unlink()
+    with pytest.raises(DataError, match=rf"train_data: \S+/graph has no triples in {split}; add some to measure on"):
+        run_recipe(run)
+    if split == "valid":  # without which nothing is measured while it trains
+        assert run_recipe(run, "--eval_strategy", "no")["steps"] == 24
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dimension": 0}, "dimension: must be positive, got 0"),
+        ({"margin": -1.0}, "margin: must not be negative, got -1.0"),
+        ({"objective": "infonce"}, "unknown objective 'infonce'; choose one of order, triplet"),
+        ({"protocol": "published"}, "unknown protocol 'published'; choose one of filtered, path_counted"),
+        ({"negatives": ["uniform", "in_batch"]}, "negatives: hierarchies have no positives; use uniform"),
+        ({"corrupted_side": "bernoulli"}, "corrupted_side: pairs of a hierarchy have one relation; leave it at"),
+        ({"dev_pairs": 100}, r"102 pairs do not suffice to hold 100 \+ 10 out"),
+        ({"dev_pairs": 0}, "dev_pairs: must be at least 1, got 0"),
+        ({"train_data": "nowhere.tsv"}, "nowhere.tsv: no such file or folder"),
+        ({"interaction": "transe"}, r"recipe.yaml, line \d+: unknown key 'interaction'"),
+    ],
+    ids=lambda given: str(given)[:60] if isinstance(given, dict) else "",
+)
+def test_what_does_not_fit_a_hierarchy_is_refused_before_training(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    run = make_order_run(tmp_path / "run", **options)
+    with pytest.raises((RecipeError, DataError), match=message):
+        run_recipe(run)
+    assert not list((run / "out").glob("checkpoint-*"))
+
+
+def test_what_is_wrong_is_said_without_a_traceback(tmp_path: Path) -> None:
+    run = make_graph_run(tmp_path / "run", dimension=7)
+    done = subprocess.run(train_command(run), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and "error: dimension: must be even" in done.stderr and "Traceback" not in done.stderr
