@@ -190,10 +190,10 @@ def negatives_study_table(runs: list[dict[str, Any]]) -> str:
             [run["after"]["sts"]["average"] for run in made if run["after"].get("sts")],
         ]
         cells = [_mean_sd([100 * value for value in values], 2) if values else "" for values in figures]
-        steps, seconds = str(made[0]["steps"]), _mean_sd([run["train_seconds"] for run in made], 0)
-        rows.append([f"{setting} {source.replace('-', ', ')}", *cells, str(len(made)), steps, seconds])
-    return _markdown(["", "STS-B dev", "STS-B", "Avg.", "seeds", "steps", "seconds"], rows) + (
-        f"\nSpearman x 100; mean ± standard deviation over seeds; seconds of training a run. "
+        name = f"{setting} {source.replace('-', ', ').replace('_', ' ')}"
+        rows.append([name, *cells, str(len(made)), str(made[0]["steps"])])
+    return _markdown(["", "STS-B dev", "STS-B", "Avg.", "seeds", "steps"], rows) + (
+        f"\nSpearman x 100; mean ± standard deviation over seeds. "
         f"{_machine(runs[0]['environment'])}.\n"
     )
 
