@@ -63,7 +63,7 @@ def compare(
     missing = [key for key in every if not results.has(**key)]
     for key in track(missing, "measuring", console=Console(stderr=True)):
         job = {**settings, **key, "seed": 42 + key["round"]}
-        variables = {"OMP_NUM_THREADS": str(settings["threads"]), "OMP_WAIT_POLICY": "PASSIVE"}
+        variables = {"OMP_NUM_THREADS": str(settings["threads"])}
         measured = run(Path(__file__).with_name("word2vec_contestant.py"), job, variables)
         results.add({**key, **measured})
 

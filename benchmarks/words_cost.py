@@ -72,7 +72,7 @@ def compare(
     ]
     for turn, name in track(missing, "measuring", console=Console(stderr=True)):
         job = {**settings, "contestant": "steps", "epochs": 1, "seed": 42, "overrides": CONTESTANTS[name]}
-        variables = {"OMP_NUM_THREADS": str(settings["threads"]), "OMP_WAIT_POLICY": "PASSIVE"}
+        variables = {"OMP_NUM_THREADS": str(settings["threads"])}
         measured = run(Path(__file__).with_name("word2vec_contestant.py"), job, variables)
         results.add({"round": turn, "estimator": name, **measured})
 

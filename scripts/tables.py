@@ -193,8 +193,7 @@ def negatives_study_table(runs: list[dict[str, Any]]) -> str:
         name = f"{setting} {source.replace('-', ', ').replace('_', ' ')}"
         rows.append([name, *cells, str(len(made)), str(made[0]["steps"])])
     return _markdown(["", "STS-B dev", "STS-B", "Avg.", "seeds", "steps"], rows) + (
-        f"\nSpearman x 100; mean ± standard deviation over seeds. "
-        f"{_machine(runs[0]['environment'])}.\n"
+        f"\nSpearman x 100; mean ± standard deviation over seeds. {_machine(runs[0]['environment'])}.\n"
     )
 
 

@@ -1,5 +1,6 @@
 """Optimizing tables of which a step touches few rows: words, entities, concepts."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -59,7 +60,8 @@ class RowOptimizer(torch.optim.AdamW):
                 if parameter.grad is not None:
                     self._update(parameter, parameter.grad, group["lr"])
                     parameter.grad = None  # AdamW has nothing to do with it
-        super().step()
+        # Without the wrapper that torch puts around a class's step when it is first used: hooks were called for ours.
+        inspect.unwrap(torch.optim.AdamW.step)(self)
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -62,8 +62,7 @@ def test_a_rank_without_a_gradient_follows_the_others_dense_one(results: dict[st
 
 
 def test_where_no_rank_has_a_gradient_nothing_is_made(results: dict[str, Any]) -> None:
-    assert results["nothing"]["stayed_none"]
-    assert results["nothing"]["hook_calls"] == 2 and results["nothing"]["finite"]
+    assert results["nothing_to_sum"]
 
 
 def test_ddp_takes_ignored_tables_beside_a_generator_and_refuses_them_alone(results: dict[str, Any]) -> None:

@@ -477,7 +477,7 @@ def test_corrupted_sides_are_as_the_arguments_say() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"negatives": "in_batch"}, "negatives: graphs have no positives; use uniform, cached or adversarial"),
+        ({"negatives": "in_batch"}, "negatives: graphs have no positives; use unigram, uniform or adversarial"),
         ({"negatives": "[uniform, hard]"}, "negatives: graphs have no hard"),
         ({"objective": "nce", "negatives": "cached"}, "objective: nce needs negatives drawn with a known probability"),
         ({"objective": "sampled_softmax", "negatives": "adversarial"}, "objective: sampled_softmax needs negatives"),

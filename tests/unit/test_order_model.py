@@ -264,7 +264,7 @@ def test_initial_values_and_counts() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"negatives": "in_batch"}, "negatives: hierarchies have no positives; use uniform, cached or adversarial"),
+        ({"negatives": "in_batch"}, "negatives: hierarchies have no positives; use unigram, uniform or adversarial"),
         (
             {"corrupted_side": "bernoulli"},
             "corrupted_side: pairs of a hierarchy have one relation; leave it at uniform",

@@ -106,6 +106,18 @@ def test_other_parameters_are_adamws() -> None:
     assert not torch.equal(others[0], random(V, D, seed=1))
 
 
+def test_hooks_are_called_once_whatever_optimizers_were_made_before() -> None:
+    """torch wraps the step of each class that is used, hooks and all, that of a base class too."""
+    torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))])
+    torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+    table, calls = torch.nn.Parameter(random(V, D, seed=1)), []
+    optimizer = RowOptimizer([{"params": [table], "rows": True}])
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+    optimizer.step()
+    assert calls == ["before", "after"]
+
+
 def test_state_dict_round_trip_goes_on_as_if_nothing_had_happened() -> None:
     def start() -> tuple[list[torch.nn.Parameter], RowOptimizer]:
         parameters = [torch.nn.Parameter(random(V, D, seed=seed)) for seed in range(2)]
