@@ -1,6 +1,9 @@
-"""Tiny but complete runs: a checkpoint, data, a recipe, and the command that trains it."""
+"""Tiny but complete runs: a checkpoint, data, a recipe, the command that trains it, and one that is killed on its way."""
 
+import os
 import random
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,6 +59,29 @@ def make_run(folder: Path, kind: str = "bert", hard_negatives: bool = False, **o
 
 def train_command(run: Path, *overrides: str) -> list[str]:
     return [sys.executable, "-m", "hf_contrastive.train", str(run / "recipe.yaml"), *overrides]
+
+
+KILLED = """
+import os, signal, sys
+from transformers.trainer_callback import CallbackHandler
+from hf_contrastive.train import main
+
+def on_step_end(self, args, state, control, ended=CallbackHandler.on_step_end):
+    if state.global_step == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return ended(self, args, state, control)
+
+CallbackHandler.on_step_end = on_step_end
+main(sys.argv[2:])
+"""
+
+
+def train_until_killed(run: Path, step: int) -> None:
+    """Train in a process of its own that dies of SIGKILL after `step` updates, before anything is saved of the last."""
+    command = [sys.executable, "-c", KILLED, str(step), str(run / "recipe.yaml")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, timeout=300, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def final_weights(run: Path) -> dict[str, torch.Tensor]:

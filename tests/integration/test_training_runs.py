@@ -2,15 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
-from runs import final_weights, make_run, train_command
+from runs import final_weights, make_run, train_command, train_until_killed
 from transformers import AutoModel
 
 from hf_contrastive.errors import DataError, RecipeError
@@ -52,16 +50,8 @@ def test_killed_between_checkpoints_and_resumed_ends_with_the_same_bits(tmp_path
     whole, cut = make_run(tmp_path / "whole", **options), make_run(tmp_path / "cut", **options)
     subprocess.run(train_command(whole), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
 
-    process = subprocess.Popen(train_command(cut), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    state = cut / "out" / "checkpoint-16" / "trainer_state.json"
-    deadline = time.time() + 240
-    while not state.exists() and time.time() < deadline:
-        assert process.poll() is None, process.stdout.read().decode()[-2000:]
-        time.sleep(0.001)
-    time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert state.exists() and not (cut / "out" / "final").exists()
+    train_until_killed(cut, 21)
+    assert (cut / "out" / "checkpoint-16").exists() and not (cut / "out" / "final").exists()
 
     done = subprocess.run(train_command(cut), env=ENVIRONMENT, check=True, capture_output=True, timeout=300, text=True)
     assert "checkpoint-" in done.stdout + done.stderr  # said where it resumed from
