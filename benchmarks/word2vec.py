@@ -2,7 +2,7 @@
 
     HF_CONTRASTIVE_DATA=FOLDER python benchmarks/word2vec.py
 
-Both train the same running words (the same vocabulary, d = 100, window 5, K = 5, subsampling 1e-3) for the same
+Both train the same running words (the same vocabulary, d = 100, window 5, K = 5, subsampling 1e-4) for the same
 epochs, each in a process of its own with the same number of threads. Killed and started again, it goes on.
 """
 

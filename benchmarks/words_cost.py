@@ -15,7 +15,7 @@ from harness import RESULTS, ROOT, Measurement, Results, run_child, spread, star
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from words_study import ACE, NOISE, SOURCES
+from words_study import ACE, NEIGHBOURS, NOISE, SOURCES
 
 from hf_contrastive.recipe import load_recipe
 
@@ -24,6 +24,7 @@ PER_PAIR = {"negatives": json.dumps({"name": "unigram", "k": 5, "shared": False}
 # What each has beside the recipe; the first is what the others are measured against.
 CONTESTANTS: dict[str, dict[str, str]] = {
     "negative_sampling": {"negatives": json.dumps(NOISE)},
+    "neighbours": NEIGHBOURS,
     "per_pair": PER_PAIR,
     "ace": {"negatives": json.dumps(ACE)},
     "ace_every_step": {"negatives": json.dumps({**ACE, "update_every": 1})},
@@ -71,7 +72,8 @@ def compare(
         (turn, name) for turn in range(rounds) for name in chosen if not results.has(round=turn, estimator=name)
     ]
     for turn, name in track(missing, "measuring", console=Console(stderr=True)):
-        job = {**settings, "contestant": "steps", "epochs": 1, "seed": 42, "overrides": CONTESTANTS[name]}
+        overrides = {"words_per_draw": "0", **CONTESTANTS[name]}
+        job = {**settings, "contestant": "steps", "epochs": 1, "seed": 42, "overrides": overrides}
         variables = {"OMP_NUM_THREADS": str(settings["threads"])}
         measured = run(Path(__file__).with_name("word2vec_contestant.py"), job, variables)
         results.add({"round": turn, "estimator": name, **measured})

@@ -39,9 +39,15 @@ SOURCES: dict[str, Any] = {
     "ace_no_false_negatives": {**ACE, "false_negatives": "keep"},
     "self_adversarial": {"name": "self_adversarial", "part": NOISE, "alpha": 1.0},
 }
+# Not the batch but neighbouring words share draws: as many products for many more draws.
+NEIGHBOURS = {
+    "negatives": json.dumps({"name": "unigram", "k": 32, "shared": False, "stands_for": 5}),
+    "words_per_draw": "64",
+}
 # Other estimators: what they have beside the recipe. NCE and sampled softmax take all 128 draws as what they are.
 DRAWS = json.dumps({"name": "unigram", "k": 128})
 ESTIMATORS: dict[str, dict[str, str]] = {
+    "neighbours": NEIGHBOURS,
     "cbow": {"architecture": "cbow", "negatives": json.dumps(NOISE)},
     "hierarchical_softmax": {"objective": "hierarchical_softmax"},
     "nce": {"objective": "nce", "negatives": DRAWS},

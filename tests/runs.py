@@ -1,4 +1,4 @@
-"""Tiny but complete runs: a checkpoint, data, a recipe, the command that trains it, and one that is killed on its way."""
+"""Tiny but complete runs: a checkpoint, data, a recipe, the command that trains it, one that is killed on its way."""
 
 import os
 import random
@@ -77,7 +77,7 @@ main(sys.argv[2:])
 
 
 def train_until_killed(run: Path, step: int) -> None:
-    """Train in a process of its own that dies of SIGKILL after `step` updates, before anything is saved of the last."""
+    """Train in a process of its own that dies of SIGKILL after `step` updates, before the last is saved."""
     command = [sys.executable, "-c", KILLED, str(step), str(run / "recipe.yaml")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, check=False, capture_output=True, timeout=300, text=True)

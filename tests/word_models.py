@@ -13,7 +13,7 @@ from hf_contrastive.training.words import ContrastiveWordModel
 
 V, D, WINDOW = 11, 5, 2
 COUNTS = torch.tensor([90, 70, 51, 40, 33, 20, 12, 9, 7, 4, 1])
-LENGTHS = [9, 1, 12, 2]  # a word on its own, and more than one block
+LENGTHS = [9, 1, 12, 2, 15]  # a word on its own, and more than two blocks
 
 
 def text() -> tuple[Tensor, Tensor]:
@@ -67,6 +67,18 @@ NEGATIVES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "negative sampling, a pool, positives kept": ("negative_sampling", UNIGRAM, {"mask_positives": False}),
     "negative sampling, each anchor": ("negative_sampling", EACH, {}),
     "negative sampling, each pair": ("negative_sampling", EACH, {"negatives_per_pair": True}),
+    "negative sampling, neighbours": (
+        "negative_sampling",
+        {**EACH, "stands_for": 2},
+        {"words_per_draw": 32},
+    ),
+    "negative sampling, neighbours, positives kept": (
+        "negative_sampling",
+        EACH,
+        {"words_per_draw": 16, "mask_positives": False},
+    ),
+    "nce, neighbours": ("nce", EACH, {"words_per_draw": 16}),
+    "sampled softmax, neighbours": ("sampled_softmax", {**EACH, "name": "uniform"}, {"words_per_draw": 32}),
     "nce, a pool": ("nce", UNIGRAM, {}),
     "nce, each pair": ("nce", {**EACH, "power": 1.0}, {"negatives_per_pair": True, "mask_positives": False}),
     "sampled softmax, a pool": ("sampled_softmax", UNIGRAM, {}),

@@ -7,6 +7,7 @@ from hf_contrastive.errors import RecipeError
 
 ARCHITECTURES = ("skip_gram", "cbow")
 WORD_OBJECTIVES = ("softmax", "hierarchical_softmax", "negative_sampling", "nce", "sampled_softmax")
+BLOCK = 16  # neighbouring words that share a product; smaller wastes less of it, larger makes fewer
 WITHOUT_NEGATIVES = ("softmax", "hierarchical_softmax")
 
 
@@ -73,6 +74,13 @@ class WordNegativesArguments(SamplerArguments):
         default=False,
         metadata={"help": "Every pair of words is an anchor of its own, with negatives of its own, as in word2vec.c."},
     )
+    words_per_draw: int = field(
+        default=0,
+        metadata={
+            "help": f"Neighbouring words that share what a sampler with `shared: false` draws, a multiple of {BLOCK}; "
+            "0: each draws its own."
+        },
+    )
     mask_positives: bool = field(
         default=True, metadata={"help": "Never use a negative that is one of the anchor's own positives."}
     )
@@ -80,6 +88,14 @@ class WordNegativesArguments(SamplerArguments):
         default=0,
         metadata={"help": "Words seen at least N times beside a word are no negatives of it; 0 turns it off."},
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.words_per_draw < 0 or self.words_per_draw % BLOCK:
+            raise RecipeError(f"words_per_draw: must be a multiple of {BLOCK}, got {self.words_per_draw}")
+        if self.words_per_draw and (self.negatives_per_pair or self.known_cooccurrences):
+            key = "negatives_per_pair" if self.negatives_per_pair else "known_cooccurrences"
+            raise RecipeError(f"words_per_draw: words that share draws leave no room for {key}; leave one of them out")
 
 
 @dataclass

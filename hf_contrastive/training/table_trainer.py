@@ -10,6 +10,7 @@ from torch import Tensor
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.training.distributed import world_size
 from hf_contrastive.training.figures_trainer import FiguresTrainer
+from hf_contrastive.training.memory import keep_freed_memory
 from hf_contrastive.training.rows import RowOptimizer, sum_over_ranks
 
 
@@ -26,6 +27,8 @@ class TableTrainer(FiguresTrainer):
             raise RecipeError("fsdp: tables are trained on every rank as a whole; leave fsdp and deepspeed out")
         names = {id(parameter): name for name, parameter in model.named_parameters()}
         model._ddp_params_and_buffers_to_ignore = [names.pop(id(table)) for table in model.tables]
+        if args.device.type == "cpu":
+            keep_freed_memory()
         super().__init__(model, args, *rest, **kwargs)
         if not names and world_size() > 1:
             # DDP refuses a module of which nothing is left to reduce: all but DDP is put around it here.

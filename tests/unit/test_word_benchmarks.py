@@ -43,7 +43,7 @@ def test_a_contestant_measures(contestant: str, data: Path) -> None:
     if contestant == "gensim":
         pytest.importorskip("gensim")
     job: dict[str, Any] = {**SETTINGS, "train_data": str(data / "text.txt"), "contestant": contestant, "epochs": 1}
-    job |= {"seed": 1, "overrides": {"negatives": "{name: unigram, k: 4}"}}
+    job |= {"seed": 1, "overrides": {"negatives": "{name: unigram, k: 4, shared: false}"}}
     if contestant == "steps":
         measured = word2vec_contestant.measure(job | {"warmup": 1, "steps": 3})
         assert 0 < measured["step_seconds"] < 10

@@ -44,6 +44,8 @@ def test_loss_and_gradients_are_those_of_a_loop_over_pairs(case: str, architectu
     output = model(ids, sentences)
     anchors = anchors_of(ids.tolist(), sentences.tolist(), WINDOW, architecture == "cbow")
     anchors = one_a_pair(anchors) if model.negatives_per_pair else anchors
+    if model.words_per_draw:
+        proposed[0].ids = proposed[0].ids.repeat_interleave(model.words_per_draw, 0)
     step, plain = Step(model), {key: value for key, value in config.items() if key != "off_policy"}
     against_proposals(step, anchors, objective, _noise_of(plain), model.negatives, proposed[0])
     assert len(proposed) == 1 and bool(losses) == bool(model.negatives.learned())
@@ -53,7 +55,8 @@ def test_loss_and_gradients_are_those_of_a_loop_over_pairs(case: str, architectu
 
 def _noise_of(config: dict[str, Any]) -> dict[str, Any]:
     """The power of the noise where the loop looks for it."""
-    return {**config, "power": config.get("part", config).get("power", 0.75)}
+    power = 0.0 if config["name"] == "uniform" else config.get("part", config).get("power", 0.75)
+    return {**config, "power": power}
 
 
 @BOTH

@@ -1,5 +1,7 @@
 """From arguments to the words that are trained, and whether sampler and objective fit each other."""
 
+import logging
+
 import torch
 
 from hf_contrastive.arguments import (
@@ -17,6 +19,8 @@ from hf_contrastive.objectives import OBJECTIVES, FullSoftmax, HierarchicalSoftm
 from hf_contrastive.training.table_sampler import table_sampler
 from hf_contrastive.training.words.model import ContrastiveWordModel
 
+logger = logging.getLogger(__name__)
+
 
 def contrastive_word_model(
     corpus: WordCorpus,
@@ -33,6 +37,8 @@ def contrastive_word_model(
     sampler = None
     if args.objective not in WITHOUT_NEGATIVES:
         sampler = make_word_negatives(corpus, model, data, negatives, args)
+    else:
+        logger.info("objective: %s draws no negatives; what the recipe says of them is not used", args.objective)
     counts = torch.from_numpy(corpus.vocabulary.counts)
     size = len(corpus.vocabulary)
     config = WordEmbeddingConfig(
@@ -54,6 +60,7 @@ def contrastive_word_model(
         dynamic_window=data.dynamic_window,
         subsample=data.subsample,
         negatives_per_pair=negatives.negatives_per_pair,
+        words_per_draw=negatives.words_per_draw,
         mask_positives=negatives.mask_positives,
         seed=args.seed,
     )
@@ -69,6 +76,8 @@ def make_word_negatives(
     """The sampler a recipe means, checked against the objective, with known co-occurrences filtered out."""
     objective, name = OBJECTIVES[args.objective](1.0), args.objective
     sampler = table_sampler(negatives, "words", objective, name, model.dimension, args.seed, negatives.mask_positives)
+    if negatives.words_per_draw and (sampler.reads_vectors or getattr(sampler, "shared", True)):
+        raise RecipeError("words_per_draw: needs draws that look at no vectors; use unigram or uniform, shared: false")
     if negatives.known_cooccurrences > 0:
         if model.architecture == "cbow":
             raise RecipeError("known_cooccurrences: cbow's anchors are contexts, not words; leave it out")

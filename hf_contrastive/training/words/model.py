@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hf_contrastive.arguments.words import BLOCK
 from hf_contrastive.models.word_embedding import WordEmbeddingModel, rows_of
 from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.objectives import FullSoftmax, HierarchicalSoftmax, Objective
@@ -15,8 +16,6 @@ from hf_contrastive.training.draws import StepDraws
 from hf_contrastive.training.model import ContrastiveOutput
 from hf_contrastive.training.table_contrast import contrast, table_context
 from hf_contrastive.training.words.windows import keep_probability, make_windows
-
-BLOCK = 16  # centres that share a product; smaller wastes less of it, larger makes fewer
 
 
 class ContrastiveWordModel(nn.Module):
@@ -35,6 +34,7 @@ class ContrastiveWordModel(nn.Module):
         dynamic_window: draw each word's own width from 1..window.
         subsample: threshold of the subsampling of frequent words; 0 turns it off.
         negatives_per_pair: every pair is an anchor of its own, with negatives of its own, as in word2vec.c.
+        words_per_draw: so many neighbouring words share what a sampler draws apart; 0: nothing is shared in this way.
         mask_positives: leave draws that hit one of the anchor's own positives out.
         seed: of all draws.
     """
@@ -54,6 +54,7 @@ class ContrastiveWordModel(nn.Module):
         dynamic_window: bool = True,
         subsample: float = 1e-3,
         negatives_per_pair: bool = False,
+        words_per_draw: int = 0,
         mask_positives: bool = True,
         seed: int = 0,
     ) -> None:
@@ -63,6 +64,7 @@ class ContrastiveWordModel(nn.Module):
         self.negatives = negatives
         self.window, self.dynamic_window = window, dynamic_window
         self.negatives_per_pair = negatives_per_pair
+        self.words_per_draw = words_per_draw
         self.mask_positives = mask_positives
         self.draws = StepDraws(seed)
         self.register_buffer("counts", counts.float(), persistent=False)
@@ -94,7 +96,8 @@ class ContrastiveWordModel(nn.Module):
         generator = self.draws.generator(ids.device, self.training)
         kept = torch.rand(len(ids), generator=generator, device=ids.device) < self.keep[ids]
         ids, sentences = ids[kept], sentences[kept]
-        windows = make_windows(ids, sentences, self.window, BLOCK, self.dynamic_window, generator)
+        together = max(1, self.words_per_draw // BLOCK)
+        windows = make_windows(ids, sentences, self.window, BLOCK, self.dynamic_window, generator, together)
         pairs, words, centers = windows.pairs, windows.words, windows.centers
         figures = {"words": kept.sum().float()}
         if self.config.architecture == "cbow":
@@ -144,6 +147,8 @@ class ContrastiveWordModel(nn.Module):
             table = self.words.output_embeddings
             (rows,) = rows_of(table, targets)
             return self.objective(every.flat, table, every.scores(rows), every.pairs), None, {}
+        if self.words_per_draw:
+            return self._against_groups(every, generator)
         apart = self.negatives_per_pair and bool(pairs.any())  # a batch without pairs has anchors, for the sampler
         return self._against_pool(every.one_a_pair() if apart else every, generator)
 
@@ -173,6 +178,45 @@ class ContrastiveWordModel(nn.Module):
         )
         made = contrast(self.negatives, self.objective, context, score, self.training, anchors.pairs)
         return made.loss, made.own, made.figures
+
+    def _against_groups(
+        self, anchors: "_Anchors", generator: torch.Generator
+    ) -> tuple[Tensor, None, dict[str, Tensor]]:
+        """`_contrast` against draws [G, K] that `words_per_draw` anchors share; a group is the sampler's anchor."""
+        assert self.negatives is not None and isinstance(self.objective, Objective)
+        table, size = self.words.output_embeddings, self.words_per_draw
+        groups = len(anchors.words) // size
+        context = table_context(
+            table,
+            anchors.flat[::size],
+            anchors.positive_ids.view(groups, -1),
+            self.negatives,
+            counts=self.counts,
+            mask_positives=False,  # each anchor's own are masked below
+            step=self.draws.step,
+            generator=generator,
+        )
+        proposed = self.negatives.sample(context)
+        rows, pool = rows_of(table, anchors.targets, proposed.ids)
+        scores = torch.bmm(anchors.vectors.reshape(groups, size, -1), pool.transpose(1, 2)).flatten(0, 1)
+
+        def spread(figures: Tensor | None) -> Tensor | None:
+            return None if figures is None else figures.repeat_interleave(size, 0)
+
+        mask = proposed.mask.repeat_interleave(size, 0)
+        if self.mask_positives:
+            mask &= ~anchors.own_positives(proposed.ids)
+        of_positives = proposed.positive_log_q
+        loss = self.objective.contrast(
+            anchors.scores(rows),
+            scores,
+            mask,
+            spread(self.negatives.weigh(proposed, context)),
+            spread(proposed.log_q),
+            None if of_positives is None else of_positives.view(anchors.positive_ids.shape),
+            anchors.pairs,
+        )
+        return loss, None, {"negatives": mask.sum(1, dtype=torch.float32).mean()}
 
 
 @dataclass
@@ -204,6 +248,18 @@ class _Anchors:
         else:
             scores = torch.bmm(self.vectors, rows.transpose(1, 2)).flatten(0, 1)
         return scores if self.pairs is not None else scores.squeeze(1)
+
+    def own_positives(self, ids: Tensor) -> Tensor:
+        """bool [B, K], where ids [G, K], each row for a group of neighbouring anchors, are an anchor's positives."""
+        assert self.pairs is not None
+        blocks, per_block, _ = self.vectors.shape
+        ids = ids.repeat_interleave(blocks // len(ids), 0)
+        if self.targets.dim() == 3:
+            return (self.positive_ids == ids.repeat_interleave(per_block, 0)).view(len(self.words), -1)
+        # A block's anchors share their targets: which draws are which target, times whose positives the targets are.
+        equal = self.targets.unsqueeze(2) == ids.unsqueeze(1)
+        pairs = self.pairs.view(blocks, per_block, -1)
+        return torch.bmm(pairs.float(), equal.float()).flatten(0, 1) > 0
 
     def one_a_pair(self) -> "_Anchors":
         """Every pair an anchor of its own, [N, 1, D]."""

@@ -45,6 +45,7 @@ def make_windows(
     block: int,
     dynamic: bool = True,
     generator: torch.Generator | None = None,
+    multiple: int = 1,
 ) -> Windows:
     """Pair every word with its neighbours in its sentence.
 
@@ -55,9 +56,10 @@ def make_windows(
         block: T, centres a block.
         dynamic: draw each centre's own width from 1..w, all equally likely, as word2vec does; else always w.
         generator: random numbers of the draws.
+        multiple: of which the number of blocks is one; the last ones may have no pairs.
     """
     device, count = words.device, len(words)
-    blocks = max(1, -(-count // block))  # a text of which nothing was kept has a block without pairs
+    blocks = multiple * max(1, -(-count // (block * multiple)))  # also a text of which nothing was kept has some
     padding = (window, blocks * block - count + window)
     rows = pad(words, padding).unfold(0, block + 2 * window, block)
     texts = pad(sentences, padding, value=-1).unfold(0, block + 2 * window, block)
