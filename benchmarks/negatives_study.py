@@ -33,6 +33,7 @@ SOURCES: dict[str, list[Any]] = {
     "mined": ["hard"],
     "self_adversarial": [{"name": "self_adversarial", "part": "queue"}],
     "ace_exact": [ACE],
+    "ace_guided": [{"name": "filtered", "part": {**ACE, "k": 16}, "guide_margin": 0.0}],
     "ace_reinforce": [{**ACE, "estimator": "reinforce"}],
     "ace_no_entropy": [{**ACE, "entropy_weight": 0.0}],
     "ace_no_false_negatives": [{**ACE, "false_negatives": "keep"}],

@@ -64,7 +64,10 @@ class Interaction:
 
 class _Bilinear(Interaction):
     def score(self, query: Rows, entity: Rows) -> Tensor:
-        return (query[0] * entity[0]).sum(-1)
+        q, e = query[0], entity[0]
+        if q.dim() == e.dim() == 3 and q.shape[1] == 1:  # [B, 1, D] and [B, K, D]: no products of that size are kept
+            return torch.bmm(e, q.transpose(1, 2)).squeeze(2)
+        return (q * e).sum(-1)
 
     def score_pool(self, query: Rows, pool: Rows) -> Tensor:
         return query[0] @ pool[0].T

@@ -16,6 +16,7 @@ from hf_contrastive.models.word_embedding import rows_of
 from hf_contrastive.negatives.protocol import full_precision
 
 LENGTH_ONE = ("transe", "distmult")  # models whose authors keep entities at length 1
+DENSE_FROM = 0.25  # rows looked up, as a share of all, from which on a dense gradient is faster
 AT_MOST_ONE = ("transd",)  # and those who keep entities and relations at length 1 or below
 
 
@@ -104,7 +105,8 @@ class KnowledgeGraphModel(PreTrainedModel):
     - RotatE: phases in [-pi, pi). Entities: for norm 1, a = 11 / (D / 2), the authors' (gamma + 2) / dimension with
       gamma = 9 (Sun et al., 2019); for norm 2, a = 6 / sqrt(D) as TransE.
 
-    Looked-up rows have sparse gradients; scores of all entities (`candidates=None`) have dense ones.
+    Looked-up rows have sparse gradients, unless they are many beside the entities there are; scores of all entities
+    (`candidates=None`) have dense ones.
     """
 
     config_class = KnowledgeGraphConfig
@@ -256,7 +258,8 @@ class KnowledgeGraphModel(PreTrainedModel):
         return (self.entity_embeddings,)
 
     def _entities(self, *ids: Tensor) -> list[Rows]:
-        return list(zip(*(rows_of(table, *ids) for table in self._all_entities()), strict=True))
+        sparse = sum(part.numel() for part in ids) < DENSE_FROM * self.config.num_entities
+        return list(zip(*(rows_of(table, *ids, sparse=sparse) for table in self._all_entities()), strict=True))
 
     def _relations(self, ids: Tensor) -> Rows:
         vectors = rows_of(self.relation_embeddings, ids)

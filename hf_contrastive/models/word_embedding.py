@@ -67,11 +67,14 @@ class WordEmbeddingModel(PreTrainedModel):
         return rows_of(self.input_embeddings, ids)[0]
 
 
-def rows_of(table: Tensor, *ids: Tensor) -> tuple[Tensor, ...]:
+def rows_of(table: Tensor, *ids: Tensor, sparse: bool = True) -> tuple[Tensor, ...]:
     """Rows [..., D] of a table for each of `ids`.
 
     The gradient is sparse, rows and their values, and all of `ids` share one: sparse gradients are slow to add up.
+
+    Args:
+        sparse: `False` where most rows are looked up: a dense gradient is then the smaller one.
     """
     flat = ids[0].flatten() if len(ids) == 1 else torch.cat([part.flatten() for part in ids])
-    rows = nn.functional.embedding(flat, table, sparse=True).split([part.numel() for part in ids])
+    rows = nn.functional.embedding(flat, table, sparse=sparse).split([part.numel() for part in ids])
     return tuple(part.view(*one.shape, table.shape[1]) for part, one in zip(rows, ids, strict=True))

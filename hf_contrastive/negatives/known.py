@@ -33,6 +33,9 @@ class KnownPairs(nn.Module):
         self.register_buffer("starts", starts, persistent=False)
         self.register_buffer("candidates", candidate_keys.contiguous(), persistent=False)
         self._halvings = int(starts.diff().max()).bit_length() if len(anchor_keys) else 0
+        self._numbers: Tensor | None = None  # made when it is first needed: a pool for all needs none
+        least, most = (int(x) for x in candidate_keys.aminmax()) if len(candidate_keys) else (-1, 0)
+        self._stride = most + 1 if least >= 0 and most < (1 << 62) // max(1, len(self.anchors)) else None
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -49,6 +52,8 @@ class KnownPairs(nn.Module):
         end = torch.where(self.anchors[place] == anchor_keys, end, begin)
         if candidate_keys.shape[0] == 1 and int((end - begin).sum()) <= shape.numel():
             return self._in_pool(begin, end - begin, candidate_keys[0])
+        if self._stride is not None:
+            return self._by_number(place, end > begin, wanted, self._stride)
         end = end.unsqueeze(1)
         low, high = begin.unsqueeze(1).expand(shape), end.expand(shape)
         for _ in range(self._halvings):  # binary search, all at once
@@ -57,11 +62,21 @@ class KnownPairs(nn.Module):
             low, high = torch.where(less, middle + 1, low), torch.where((low < high) & ~less, middle, high)
         return (low < end) & (self.candidates[low.clamp(max=len(self) - 1)] == wanted)
 
+    def _by_number(self, place: Tensor, there: Tensor, wanted: Tensor, stride: int) -> Tensor:
+        """The same for candidates that are row numbers: a pair is one number, found by one search."""
+        if self._numbers is None or self._numbers.device != place.device:
+            rows = torch.arange(len(self.anchors), device=place.device).repeat_interleave(self.starts.diff())
+            self._numbers = rows * stride + self.candidates
+        sought = (place * stride).unsqueeze(1) + wanted
+        found = torch.searchsorted(self._numbers, sought).clamp_(max=len(self) - 1)
+        in_range = (wanted >= 0) & (wanted < stride)  # beyond it is the number of another anchor's pair
+        return (self._numbers[found] == sought) & in_range & there.unsqueeze(1)
+
     def _in_pool(self, begin: Tensor, count: Tensor, pool: Tensor) -> Tensor:
         """The same for a pool [P] that all anchors share: their candidates are looked up in it, not it in them."""
         row = torch.arange(len(begin), device=pool.device).repeat_interleave(count)
-        within = torch.arange(len(row), device=pool.device) - (count.cumsum(0) - count)[row]
-        candidates = self.candidates[begin[row] + within]
+        shift = begin - (count.cumsum(0) - count)
+        candidates = self.candidates[torch.arange(len(row), device=pool.device) + shift[row]]
         distinct, column = pool.unique(return_inverse=True)
         place = torch.searchsorted(distinct, candidates.to(distinct.dtype)).clamp(max=len(distinct) - 1)
         there = distinct[place] == candidates

@@ -70,23 +70,38 @@ class RowOptimizer(torch.optim.AdamW):
 
     def _update(self, parameter: Tensor, gradient: Tensor, lr: float) -> None:
         state = self.state[parameter]
-        if not state:
-            shape = parameter.shape if self.rule == "adagrad" else (len(parameter), 1)
-            state["square"] = torch.zeros(shape, device=parameter.device)
-            state["steps"] = torch.zeros(len(parameter), 1, device=parameter.device)
-        rows, grad = summed_rows(gradient)
-        square, now = state["square"].index_select(0, rows), grad.square().mean(1, keepdim=True)
-        touched = now > 0  # a row that only pads, or was masked wherever it was looked up, has a gradient of zero
-        steps = state["steps"].index_select(0, rows).add_(touched)
         if self.rule == "adagrad":
-            square.addcmul_(grad, grad)
-        else:
-            square = torch.where(touched, square.lerp(now, 1 - self.decay), square)
+            self._adagrad(state, parameter, gradient, lr)
+            return
+        rows, grad = summed_rows(gradient)
+        root = self._rmsprop(state, parameter, rows, grad)
+        parameter.index_add_(0, rows, grad.div_(root.add_(self.epsilon)), alpha=-lr)
+
+    def _adagrad(self, state: dict[str, Tensor], parameter: Tensor, gradient: Tensor, lr: float) -> None:
+        if not state:
+            state["square"] = torch.zeros_like(parameter)
+        if not gradient.is_sparse:  # nothing is looked up where every row is there
+            root = state["square"].addcmul_(gradient, gradient).sqrt().add_(self.epsilon)
+            parameter.addcdiv_(gradient, root, value=-lr)
+            return
+        rows, grad = summed_rows(gradient)
+        square = state["square"].index_select(0, rows).addcmul_(grad, grad)
+        state["square"].index_copy_(0, rows, square)
+        parameter.index_add_(0, rows, grad.div_(square.sqrt_().add_(self.epsilon)), alpha=-lr)
+
+    def _rmsprop(self, state: dict[str, Tensor], parameter: Tensor, rows: Tensor, grad: Tensor) -> Tensor:
+        """r of every row, [U, 1]."""
+        if not state:
+            state["square"] = torch.zeros(len(parameter), 1, device=parameter.device)
+            state["steps"] = torch.zeros_like(state["square"])
+        now = grad.square().mean(1, keepdim=True)
+        touched = now > 0  # a row that only pads, or was masked wherever it was looked up, has a gradient of zero
+        square, steps = (state[name].index_select(0, rows) for name in ("square", "steps"))
+        steps += touched
+        square = torch.where(touched, square.lerp(now, 1 - self.decay), square)
         state["steps"].index_copy_(0, rows, steps)
         state["square"].index_copy_(0, rows, square)
-        if self.rule == "rmsprop":
-            square = square / (1 - self.decay ** steps.clamp(min=1))
-        parameter.index_add_(0, rows, grad.mul_(-lr / (square.sqrt() + self.epsilon)))
+        return square.div_(1 - self.decay ** steps.clamp_(min=1)).sqrt_()
 
 
 def summed_rows(grad: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ from torch import Tensor
 from hf_contrastive.arguments import GraphModelArguments, GraphNegativesArguments, GraphTrainingArguments
 from hf_contrastive.data import KnowledgeGraph, Triples
 from hf_contrastive.errors import RecipeError
-from hf_contrastive.models import KnowledgeGraphConfig, KnowledgeGraphModel
+from hf_contrastive.models import KnowledgeGraphConfig, KnowledgeGraphModel, knowledge_graph
 from hf_contrastive.negatives import (
     AdversarialNegatives,
     CachedNegatives,
@@ -220,7 +220,8 @@ def test_a_loss_is_a_sum_over_triples() -> None:
     assert loss(0, 1, 2, 3).item() == pytest.approx((loss(0, 2) + loss(1) + loss(3)).item(), rel=1e-12)
 
 
-def test_gradients_are_sparse_unless_every_entity_is_scored() -> None:
+def test_gradients_are_sparse_unless_every_entity_is_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(knowledge_graph, "DENSE_FROM", 1e9)
     told = told_of("shared")
     model = make("infonce", told)
     step(model).loss.backward()

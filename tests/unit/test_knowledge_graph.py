@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from hf_contrastive.errors import RecipeError
-from hf_contrastive.models import KnowledgeGraphConfig, KnowledgeGraphModel, kg_scores
+from hf_contrastive.models import KnowledgeGraphConfig, KnowledgeGraphModel, kg_scores, knowledge_graph
 from hf_contrastive.models.kg_regularizers import l2, n3
 from hf_contrastive.objectives import NCE, FullSoftmax, InfoNCE, NegativeSampling, Triplet
 
@@ -129,7 +129,10 @@ def test_both_sides_of_transds_cut_are_tried() -> None:
 
 @pytest.mark.parametrize("side", ["head", "tail"])
 @every_kind
-def test_a_batch_is_looked_up_once_and_scored_as_apart(interaction: str, norm: int | None, side: str) -> None:
+def test_a_batch_is_looked_up_once_and_scored_as_apart(
+    interaction: str, norm: int | None, side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(knowledge_graph, "DENSE_FROM", 1e9)
     model = make(interaction, norm)
     heads, relations, tails = batch()
     shared, own = POOLS["shared"], POOLS["own"]
@@ -148,6 +151,13 @@ def test_a_batch_is_looked_up_once_and_scored_as_apart(interaction: str, norm: i
     for name, parameter in model.named_parameters():
         looked_up = 5 if name.startswith("relation") else 5 + 5 + 4 + 15
         assert parameter.grad.is_sparse and parameter.grad._nnz() == looked_up
+    few = {name: parameter.grad.to_dense() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    monkeypatch.setattr(knowledge_graph, "DENSE_FROM", 0.0)
+    sum(pool.sum() for pool in model.score_batch(heads, relations, tails, [shared, own], side).pools).backward()
+    assert not model.entity_embeddings.grad.is_sparse
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad.to_dense(), few[name], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("interaction, norm", [("transe", 1), ("transe", 2), ("rotate", 1), ("rotate", 2)])

@@ -67,12 +67,15 @@ def test_steps_are_those_of_a_loop_over_rows(lr: float, decay: float, epsilon: f
         assert table.grad is None
     torch.testing.assert_close(table.detach(), torch.tensor(expected), rtol=1e-5, atol=1e-6)
     assert torch.equal(table[2:4], random(V, D, seed=1)[2:4])
-    assert optimizer.state[table]["steps"].flatten().tolist() == [1, 2, 0, 0, 4, 1]  # the number of times it mattered
+    if rule == "rmsprop":
+        times = optimizer.state[table]["steps"].flatten().tolist()
+        assert times == [1, 2, 0, 0, 4, 1]  # the number of times it mattered
 
 
-def test_a_dense_gradient_is_one_that_touches_every_row() -> None:
+@pytest.mark.parametrize("rule", ["rmsprop", "adagrad"])
+def test_a_dense_gradient_is_one_that_touches_every_row(rule: str) -> None:
     tables = [torch.nn.Parameter(random(V, D, seed=1)) for _ in range(2)]
-    optimizers = [RowOptimizer([{"params": [table], "rows": True}]) for table in tables]
+    optimizers = [RowOptimizer([{"params": [table], "rows": True}], rule=rule) for table in tables]
     for step in range(4):
         gradient = random(V, D, seed=20 + step)
         halves = [gradient * share for share in (0.25, 0.75)]
