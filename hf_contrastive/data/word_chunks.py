@@ -26,12 +26,15 @@ class WordChunks(Dataset):
     """
 
     def __init__(self, corpus: WordCorpus, words: int = 512) -> None:
-        self.corpus = corpus
-        starts = np.asarray(corpus.starts)
+        # Views: numpy's memory maps themselves are slow to index.
+        self.ids, self.starts = np.asarray(corpus.ids), np.asarray(corpus.starts)
+        starts = self.starts
         wanted = np.arange(0, len(corpus.ids), words)
         following = starts[np.searchsorted(starts, wanted)]  # the next sentence's start, or the end
         inside = following - wanted > words
         self.bounds = np.unique(np.append(np.where(inside, wanted, following), len(corpus.ids)))
+        self.first = np.searchsorted(starts, self.bounds[:-1], side="right") - 1  # sentence of each chunk
+        self.last = np.searchsorted(starts, self.bounds[1:] - 1, side="right") - 1
         cuts = int(inside.sum())
         if cuts:
             logger.info("%s sentences longer than %s words were cut at %s places", *_counted(starts, words, cuts))
@@ -42,12 +45,12 @@ class WordChunks(Dataset):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """`ids` [N], word ids, and `sentences` [N], the number of each word's sentence."""
         start, end = int(self.bounds[index]), int(self.bounds[index + 1])
-        starts = self.corpus.starts
-        first, last = (int(np.searchsorted(starts, place, side="right")) - 1 for place in (start, end - 1))
-        edges = np.clip(np.asarray(starts[first : last + 2]), start, end)
+        first, last = int(self.first[index]), int(self.last[index])
+        edges = np.array(self.starts[first : last + 2])
+        edges[0], edges[-1] = start, end  # a chunk may begin and end inside a sentence
         return {
-            "ids": torch.from_numpy(self.corpus.ids[start:end].astype(np.int64)),
-            "sentences": torch.from_numpy(np.repeat(np.arange(first, last + 1), np.diff(edges))),
+            "ids": torch.from_numpy(self.ids[start:end].astype(np.int64)),
+            "sentences": torch.from_numpy(np.arange(first, last + 1).repeat(np.diff(edges))),
         }
 
 
