@@ -95,8 +95,9 @@ class ContrastiveOrderModel(nn.Module):
         def detached(ids: Tensor) -> Tensor:
             return -self.order.violation_of_candidates(kept, ids, side)
 
+        table = self.order.concept_embeddings.detach()
         context = table_context(
-            self.order.concept_embeddings.abs(),
+            table.abs() if self.negatives.reads_vectors else table,  # the orthant's points, for those that look at them
             self.order(kept),
             target,
             self.negatives,

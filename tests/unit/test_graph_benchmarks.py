@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graph_runs import make_graph_run
+from graph_runs import make_graph_run, make_order_run
+
+from hf_contrastive.recipe import load_recipe
+from hf_contrastive.train import train
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import curves  # noqa: E402
 import harness  # noqa: E402
+import hypernymy_study  # noqa: E402
 import kg  # noqa: E402
 import kg_contestant  # noqa: E402
+import kg_study  # noqa: E402
 
 SETTINGS = {"threads": 1, "device": "cpu", "graph": "graph", "dimension": 8, "batch": 16, "negatives": 4}
 SETTINGS |= {"steps": 3, "triples": 5}
@@ -54,3 +60,47 @@ def test_contestants_take_turns_and_go_on(tmp_path: Path) -> None:
     assert summary["train"]["pykeen"]["triples_per_second"]["mean"] == 300
     assert summary["evaluate"].keys() == {"target", "ours", "pykeen"}
     kg.show(json.loads((tmp_path / "out.json").read_text())["summary"])
+
+
+@pytest.mark.parametrize("source", kg_study.SOURCES)
+def test_every_source_of_the_graph_study_trains(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_graph_run(tmp_path / "kg")
+    monkeypatch.setenv("HF_CONTRASTIVE_DATA", str(tmp_path))
+    (tmp_path / "kg/WN18RR").symlink_to(tmp_path / "kg/graph")
+    overrides = kg_study.overrides_of("WN18RR", "transd", source)
+    short = [f"--output_dir={folder}/out", "--max_steps=4", "--eval_steps=2", "--use_cpu=true", "--logging_steps=1"]
+    results = train(load_recipe(kg_study.RECIPE, [*overrides, *short]))
+    assert results["steps"] == 4 and [entry["step"] for entry in results["curve"]] == [2, 4]
+    assert curves.at_time(results["curve"], "eval_mrr") == results["curve"][-1]["eval_mrr"] > 0
+
+
+@pytest.mark.parametrize("source", hypernymy_study.SOURCES)
+def test_every_source_of_the_hypernymy_study_trains(source: str, tmp_path: Path) -> None:
+    run = make_order_run(tmp_path / "run")
+    overrides = hypernymy_study.overrides_of("filtered", source)
+    results = train(load_recipe(run / "recipe.yaml", [*overrides, "--max_steps=4", "--eval_steps=2"]))
+    assert results["steps"] == 4 and 0 < curves.at_time(results["curve"], "eval_accuracy") <= 1
+
+
+def test_studies_compare_at_equal_steps_and_at_equal_time(tmp_path: Path) -> None:
+    def write(name: str, seconds: float, values: list[float], key: str) -> None:
+        curve = [{key: value, "eval_after_train_seconds": seconds * (i + 1) / 4} for i, value in enumerate(values)]
+        both = {"mrr": values[-1], "hits_at_10": 1.0}
+        run = {"after": {"both": both, "accuracy": values[-1]}, "curve": curve, "steps": 9, "train_seconds": seconds}
+        (tmp_path / f"{name}.json").write_text(json.dumps(run), encoding="utf-8")
+
+    for module, key, plain in (
+        (kg_study, "eval_mrr", "a-b-uniform"),
+        (hypernymy_study, "eval_accuracy", "p-uniform_1"),
+    ):
+        slow = plain.rpartition("-")[0] + "-slow"
+        write(f"{plain}-42", 10.0, [0.1, 0.2, 0.3, 0.4], key)
+        write(f"{plain}-43", 10.0, [0.1, 0.2, 0.3, 0.6], key)
+        write(f"{slow}-42", 20.0, [0.2, 0.5, 0.6, 0.7], key)
+        summary = module.summarise(tmp_path)
+        assert summary[plain]["equal_time"] == summary[plain]["equal_steps"]
+        assert summary[plain]["equal_steps"]["mean"] == pytest.approx(0.5) and summary[plain]["seeds"] == 2
+        assert (summary[slow]["equal_steps"]["mean"], summary[slow]["equal_time"]["mean"]) == (0.7, 0.5)
+        module.show(summary)
+        for path in tmp_path.glob("*.json"):
+            path.unlink()

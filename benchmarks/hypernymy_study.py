@@ -1,0 +1,99 @@
+"""Sources of negatives on WordNet's hypernyms: order embeddings, both protocols, several seeds.
+
+    HF_CONTRASTIVE_DATA=FOLDER python benchmarks/hypernymy_study.py [--sources ace] [-- --key value ...]
+
+One run after the other, each in a process of its own; a JSON file a run, so that a study that was cut off goes on.
+A run notes dev accuracy and the seconds of training so far after every epoch, so one run shows both what a source
+reaches in the same epochs and in the same time.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from curves import at_time, budget, by_name
+from harness import RESULTS, ROOT, spread, start
+from rich.console import Console
+from rich.table import Table
+from simcse_study import study
+
+from hf_contrastive.errors import RecipeError
+
+RECIPE = ROOT / "recipes" / "hypernymy" / "wordnet.yaml"
+ONE: dict[str, Any] = {"name": "uniform", "k": 1, "shared": False}
+TWO: dict[str, Any] = {**ONE, "k": 2}
+# One draw of noise beside one that the generator chooses out of 32 that the batch shares.
+ACE: dict[str, Any] = {"name": "adversarial", "k": 1, "part": {"name": "uniform", "k": 32}}
+SOURCES: dict[str, dict[str, Any]] = {
+    "uniform_1": {"negatives": ONE, "filter_known": False},
+    "uniform_2": {"negatives": TWO, "filter_known": False},
+    "filtered_1": {"negatives": ONE},
+    "filtered_2": {"negatives": TWO},
+    "self_adversarial": {"negatives": {"name": "self_adversarial", "part": {**ONE, "k": 2}, "alpha": 1.0}},
+    "ace": {"negatives": [ONE, ACE]},
+    "ace_no_false_negatives": {
+        "negatives": [ONE, {**ACE, "false_negatives": "keep"}],
+        "filter_known": False,
+    },
+}
+PROTOCOLS = ("filtered", "path_counted")
+KEPT = ("after", "curve", "steps", "epochs", "train_seconds", "recipe", "environment")
+OUTPUT = RESULTS / "hypernymy_study"
+RUNS = Path("runs/hypernymy_study")
+
+
+def main(
+    context: typer.Context,
+    protocols: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(PROTOCOLS)}.")] = None,
+    sources: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(SOURCES)}.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option(help="Repeatable; default: 42, 43, 44.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the JSON files.")] = OUTPUT,
+) -> None:
+    """Run what is missing and print the table."""
+    for names, known in ((protocols or [], PROTOCOLS), (sources or [], SOURCES)):
+        for name in names:
+            if name not in known:
+                raise RecipeError(f"unknown protocol or source {name!r}; choose from {', '.join(known)}")
+    # All sources with one seed come before the next seed: a study that is cut off still compares like with like.
+    for seed in seeds or [42, 43, 44]:
+        for protocol in protocols or PROTOCOLS:
+            for source in sources or SOURCES:
+                overrides = [*overrides_of(protocol, source), *context.args]
+                study([RECIPE], [seed], output, RUNS, overrides, name=f"{protocol}-{source}", kept=KEPT)
+    show(summarise(output))
+
+
+def overrides_of(protocol: str, source: str) -> list[str]:
+    """What a run has beside the recipe."""
+    keys = {"protocol": protocol, "save_strategy": "no", "load_best_model_at_end": False, **SOURCES[source]}
+    return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items()]
+
+
+def summarise(output: Path) -> dict[str, dict[str, Any]]:
+    """By protocol and source: test accuracy, seconds, and dev accuracy when the runs with one negative had ended."""
+    runs, summary = by_name(output), {}
+    for name, made in runs.items():
+        seconds = budget(runs.get(f"{name.rpartition('-')[0]}-uniform_1", made))
+        summary[name] = {
+            "seeds": len(made),
+            "accuracy": spread([run["after"]["accuracy"] for run in made]),
+            "train_seconds": spread([run["train_seconds"] for run in made]),
+            "equal_steps": spread([at_time(run["curve"], "eval_accuracy") for run in made]),
+            "equal_time": spread([at_time(run["curve"], "eval_accuracy", seconds) for run in made]),
+        }
+    return summary
+
+
+def show(summary: dict[str, dict[str, Any]]) -> None:
+    """Print mean ± standard deviation over the seeds."""
+    columns = {"accuracy": "test", "equal_steps": "dev", "equal_time": "dev, time of one negative"}
+    table = Table("", "seeds", *columns.values(), "seconds", title="hypernymy, accuracy x 100")
+    for name, figures in summary.items():
+        cells = [f"{100 * figures[key]['mean']:.1f} ± {100 * figures[key]['stdev']:.1f}" for key in columns]
+        table.add_row(name, str(figures["seeds"]), *cells, f"{figures['train_seconds']['mean']:.0f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    start(main, allow_extra_args=True)

@@ -1,0 +1,128 @@
+"""Sources of negatives on knowledge graphs: TransE and TransD, equal K, curves by step and by second, several seeds.
+
+    HF_CONTRASTIVE_DATA=FOLDER python benchmarks/kg_study.py [--graphs WN18RR] [--sources ace] [-- --key value ...]
+
+K negatives a triple whatever their source. One run after the other, each in a process of its own; a JSON file a run,
+so that a study that was cut off goes on. A run notes the validation MRR and the seconds of training so far several
+times, so one run shows both what a source reaches in the same steps and in the same time.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from curves import at_time, budget, by_name
+from harness import RESULTS, ROOT, spread, start
+from rich.console import Console
+from rich.table import Table
+from simcse_study import study
+
+from hf_contrastive.errors import RecipeError
+
+RECIPE = ROOT / "recipes" / "kg" / "transe.yaml"
+K = 16
+EACH: dict[str, Any] = {"name": "uniform", "k": K, "shared": False}
+SOURCES: dict[str, dict[str, Any]] = {
+    "uniform": {"negatives": EACH},
+    "bernoulli": {"negatives": EACH, "corrupted_side": "bernoulli"},
+    "self_adversarial": {"negatives": {"name": "self_adversarial", "part": EACH, "alpha": 1.0}},
+    "nscaching": {"negatives": {"name": "cached", "k": K, "cache_size": 50, "candidates": 50}},
+    # The generator chooses K of 64 random entities for each triple, and learns by REINFORCE, as in KBGAN.
+    "kbgan": {
+        "negatives": {"name": "adversarial", "estimator": "reinforce", "k": K, "part": {**EACH, "k": 64}},
+    },
+    # Exact, over 256 random entities that the batch shares; half of the weight is noise.
+    "ace": {"negatives": {"name": "adversarial", "k": K, "part": {"name": "uniform", "k": 256}, "noise": 0.5}},
+}
+MODELS = ("transe", "transd")
+# The graphs, seeds and steps: three seeds on the smaller one.
+GRAPHS: dict[str, tuple[list[int], int]] = {"WN18RR": ([42, 43, 44], 3000), "FB15k-237": ([42], 3000)}
+EVALUATIONS = 10
+KEPT = ("after", "curve", "steps", "epochs", "train_seconds", "recipe", "environment")
+OUTPUT = RESULTS / "kg_study"
+
+
+def main(
+    context: typer.Context,
+    graphs: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(GRAPHS)}.")] = None,
+    models: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(MODELS)}.")] = None,
+    sources: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(SOURCES)}.")] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(help="Repeatable; default: 42, 43, 44 on WN18RR, else 42.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the JSON files.")] = OUTPUT,
+) -> None:
+    """Run what is missing and print the table."""
+    chosen = [(graphs or list(GRAPHS), GRAPHS), (models or list(MODELS), MODELS), (sources or list(SOURCES), SOURCES)]
+    for names, known in chosen:
+        for name in names:
+            if name not in known:
+                raise RecipeError(f"unknown graph, model or source {name!r}; choose from {', '.join(known)}")
+    of_graphs, of_models, of_sources = (names for names, _ in chosen)
+    # All sources with one seed come before the next seed: a study that is cut off still compares like with like.
+    for seed in seeds or [42, 43, 44]:
+        for graph in of_graphs:
+            if seeds is None and seed not in GRAPHS[graph][0]:
+                continue
+            for model in of_models:
+                for source in of_sources:
+                    name, overrides = f"{graph}-{model}-{source}", overrides_of(graph, model, source)
+                    study(
+                        [RECIPE],
+                        [seed],
+                        output,
+                        Path("runs/kg_study"),
+                        [*overrides, *context.args],
+                        name=name,
+                        kept=KEPT,
+                    )
+    show(summarise(output))
+
+
+def overrides_of(graph: str, model: str, source: str) -> list[str]:
+    """What a run has beside the recipe."""
+    steps = GRAPHS[graph][1]
+    every = -(-steps // EVALUATIONS)
+    keys = {
+        "train_data": "${HF_CONTRASTIVE_DATA}/kg/" + graph,
+        "interaction": model,
+        "max_steps": steps,
+        "eval_steps": every,
+        "save_strategy": "no",
+        "load_best_model_at_end": "false",
+        **{key: value if isinstance(value, str) else json.dumps(value) for key, value in SOURCES[source].items()},
+    }
+    return [f"--{key}={value}" for key, value in keys.items()]
+
+
+def summarise(output: Path) -> dict[str, dict[str, Any]]:
+    """By graph, model and source: test MRR and Hits@10, seconds, and validation MRR when the uniform runs had ended."""
+    runs, summary = by_name(output), {}
+    for name, made in runs.items():
+        seconds = budget(runs.get(f"{name.rpartition('-')[0]}-uniform", made))
+        summary[name] = {
+            "seeds": len(made),
+            "steps": made[0]["steps"],
+            "mrr": spread([run["after"]["both"]["mrr"] for run in made]),
+            "hits_at_10": spread([run["after"]["both"]["hits_at_10"] for run in made]),
+            "train_seconds": spread([run["train_seconds"] for run in made]),
+            "equal_steps": spread([at_time(run["curve"], "eval_mrr") for run in made]),
+            "equal_time": spread([at_time(run["curve"], "eval_mrr", seconds) for run in made]),
+        }
+    return summary
+
+
+def show(summary: dict[str, dict[str, Any]]) -> None:
+    """Print mean ± standard deviation over the seeds."""
+    columns = {"mrr": "test MRR", "hits_at_10": "Hits@10", "equal_steps": "valid MRR", "equal_time": "at equal time"}
+    table = Table("", "seeds", "steps", *columns.values(), "seconds", title=f"filtered link prediction x 100, K = {K}")
+    for name, figures in summary.items():
+        cells = [f"{100 * figures[key]['mean']:.1f} ± {100 * figures[key]['stdev']:.1f}" for key in columns]
+        seconds = f"{figures['train_seconds']['mean']:.0f}"
+        table.add_row(name, str(figures["seeds"]), str(figures["steps"]), *cells, seconds)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    start(main, allow_extra_args=True)
