@@ -97,7 +97,9 @@ class ContrastiveOrderModel(nn.Module):
 
         table = self.order.concept_embeddings.detach()
         context = table_context(
-            table.abs() if self.negatives.reads_vectors else table,  # the orthant's points, for those that look at them
+            table.abs()
+            if self.negatives.reads_vectors
+            else table,  # the orthant's points, for those that look at them
             self.order(kept),
             target,
             self.negatives,

@@ -89,10 +89,8 @@ def test_studies_compare_at_equal_steps_and_at_equal_time(tmp_path: Path) -> Non
         run = {"after": {"both": both, "accuracy": values[-1]}, "curve": curve, "steps": 9, "train_seconds": seconds}
         (tmp_path / f"{name}.json").write_text(json.dumps(run), encoding="utf-8")
 
-    for module, key, plain in (
-        (kg_study, "eval_mrr", "a-b-uniform"),
-        (hypernymy_study, "eval_accuracy", "p-uniform_1"),
-    ):
+    studies = (kg_study, "eval_mrr", "a-b-uniform"), (hypernymy_study, "eval_accuracy", "p-uniform_1")
+    for module, key, plain in studies:
         slow = plain.rpartition("-")[0] + "-slow"
         write(f"{plain}-42", 10.0, [0.1, 0.2, 0.3, 0.4], key)
         write(f"{plain}-43", 10.0, [0.1, 0.2, 0.3, 0.6], key)
