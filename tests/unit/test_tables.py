@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import sentence_tables  # noqa: E402
 import tables  # noqa: E402
 
 ENVIRONMENT = {"cpu": "Some CPU", "cores": 2, "gpus": [], "torch": "2.13.0", "transformers": "5.23.0"}
@@ -17,7 +18,7 @@ MACHINE = "Some CPU, 2 cores, torch 2.13.0, transformers 5.23.0"
 
 
 def measured(name: str, base: float) -> dict:
-    scores = {task: {"spearman": base + i / 100} for i, task in enumerate(tables.STS_COLUMNS)}
+    scores = {task: {"spearman": base + i / 100} for i, task in enumerate(sentence_tables.STS_COLUMNS)}
     return {
         "name": name,
         "dev": {"dev_spearman": base + 0.1},
@@ -215,7 +216,84 @@ WORDS_COST_TABLE = f"""\
 4,096 words a step, 2 threads; mean ± standard deviation over 2 rounds. {MACHINE}.
 """
 
+AVERAGED = {
+    "environment": {**ENVIRONMENT, "sentence_transformers": "5.1.0"},
+    "measurements": [
+        {
+            "name": "GloVe",
+            "words": 400_000,
+            "dimension": 50,
+            "scores": dict.fromkeys(sentence_tables.STS_COLUMNS, 0.5),
+            "average": 0.5,
+        }
+    ],
+}
+AVERAGED_TABLE = """\
+| mean of word vectors | STS12 | STS13 | STS14 | STS15 | STS16 | STS-B | SICK-R | Avg. |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| GloVe, 400,000 words, d = 50 | 50.00 | 50.00 | 50.00 | 50.00 | 50.00 | 50.00 | 50.00 | 50.00 |
+
+Spearman x 100, through sentence-transformers 5.1.0.
+"""
+
+
+def rate(triples: float, ratio: float | None = None) -> dict[str, Any]:
+    figures = {"triples_per_second": {"mean": triples, "stdev": 10.0}}
+    return figures | ({"ratio": {"mean": ratio, "stdev": 0.1}} if ratio else {})
+
+
+KG = {
+    "environment": {**ENVIRONMENT, "pykeen": "1.11.1"},
+    "settings": {"graph": "WN18RR", "dimension": 128, "batch": 512, "negatives": 32, "threads": 2},
+    "measurements": [{"round": turn} for turn in (0, 1, 1)],
+    "summary": {
+        "transe": {
+            "train": {"target": 2.0, "ours": rate(2e4, 2.0), "ours_shared": rate(4e4, 4.0), "pykeen": rate(1e4)},
+            "evaluate": {"target": 2.0, "ours": rate(600.0, 20.0), "pykeen": rate(30.0)},
+        }
+    },
+}
+KG_TABLE = f"""\
+|  | triples/s | to PyKEEN |
+| --- | ---: | ---: |
+| transe, training: ours, negatives for each triple | 20,000 ± 10 | 2.00 ± 0.10 |
+| transe, training: ours, as many for all triples of a batch | 40,000 ± 10 | 4.00 ± 0.10 |
+| transe, training: PyKEEN | 10,000 ± 10 |  |
+| transe, filtered evaluation: ours | 600 ± 10 | 20.00 ± 0.10 |
+| transe, filtered evaluation: PyKEEN | 30 ± 10 |  |
+
+WN18RR, d = 128, batch 512, 32 negatives a triple, 2 threads; mean ± standard deviation over 2 rounds in turns. \
+{MACHINE}, PyKEEN 1.11.1.
+"""
+
+
+def graph_run(score: float) -> dict[str, Any]:
+    after = {"both": {"mrr": score, "hits_at_10": 0.5}, "accuracy": score}
+    return {"after": after, "steps": 3000, "train_seconds": 100 * score, "environment": ENVIRONMENT}
+
+
+KG_STUDY = {"FB15k-237-transe-ace-42": graph_run(0.3), "FB15k-237-transe-ace-43": graph_run(0.5)}
+KG_STUDY_TABLE = f"""\
+|  | MRR | Hits@10 | seconds of training | seeds | steps |
+| --- | ---: | ---: | ---: | ---: | ---: |
+| FB15k-237, transe, ace | 40.0 ± 14.1 | 50.0 ± 0.0 | 40 ± 14 | 2 | 3,000 |
+
+Filtered, test, x 100; mean ± standard deviation over seeds. {MACHINE}.
+"""
+HYPERNYMY = {"path_counted-uniform_1-42": graph_run(0.9)}
+HYPERNYMY_TABLE = f"""\
+|  | accuracy | seconds of training | seeds |
+| --- | ---: | ---: | ---: |
+| path counted, uniform 1 | 90.0 | 90 | 1 |
+
+Test, x 100, threshold chosen on dev; mean ± standard deviation over seeds. {MACHINE}.
+"""
+
 EXPECTED = {
+    "averaged_vectors": AVERAGED_TABLE,
+    "kg": KG_TABLE,
+    "kg_study": KG_STUDY_TABLE,
+    "hypernymy_study": HYPERNYMY_TABLE,
     "negatives_study": STUDY_TABLE,
     "simcse_distilbert": SIMCSE_TABLE,
     "sentence_training": SPEED_TABLE,
@@ -237,11 +315,13 @@ def repository(tmp_path: Path) -> Path:
     (results / "simcse_distilbert").mkdir(parents=True)
     singles = {"sentence_training_cpu": SPEED, "memory_cpu": MEMORY, "negatives_cost_cpu": COST}
     singles |= {"word2vec_cpu": WORD2VEC, "words_cost_cpu": WORDS_COST}
-    for folder in ("negatives_study", "words_study"):
+    singles |= {"averaged_vectors": AVERAGED, "kg_cpu": KG}
+    folders = {"negatives_study": STUDY, "words_study": WORDS, "kg_study": KG_STUDY, "hypernymy_study": HYPERNYMY}
+    for folder in folders:
         (results / folder).mkdir()
     files = {f"simcse_distilbert/{name}": content for name, content in SIMCSE.items()}
-    files |= {f"negatives_study/{name}": content for name, content in STUDY.items()}
-    files |= {f"words_study/{name}": content for name, content in WORDS.items()}
+    for folder, runs in folders.items():
+        files |= {f"{folder}/{name}": content for name, content in runs.items()}
     for name, content in (files | singles).items():
         (results / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     (tmp_path / "docs").mkdir()
@@ -273,7 +353,7 @@ def test_a_third_contestant_has_its_row() -> None:
     summary = json.loads(json.dumps(SPEED["summary"]))
     summary["contestants"]["peer_allocator"] = contestant(60, 1, 3e9)
     summary["ours_against"]["peer_allocator"] = {"speed_ratio": {"mean": 1.5, "stdev": 0.01}}
-    made = tables.sentence_training_table([{**SPEED, "summary": summary}])
+    made = sentence_tables.sentence_training_table([{**SPEED, "summary": summary}])
     row = "| sentence-transformers, our allocator settings | 60.0 ± 1.0 | 1.50 ± 0.01 | 3.00 GB |"
     assert row in made.splitlines()
 

@@ -1,0 +1,50 @@
+"""What the tables of results share: grouping runs, and cells of Markdown."""
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+from typing import Any
+
+Runs = list[dict[str, Any]]
+
+
+def by_name(runs: Runs) -> dict[str, Runs]:
+    """Runs by the name of their file, without the seed behind it."""
+    grouped: dict[str, Runs] = {}
+    for run in runs:
+        grouped.setdefault(run["file"].rpartition("-")[0], []).append(run)
+    return grouped
+
+
+def rounds(results: dict[str, Any]) -> int:
+    """How often each contestant of a benchmark was measured."""
+    return len({measurement["round"] for measurement in results["measurements"]})
+
+
+def percent(figures: dict[str, float]) -> dict[str, float]:
+    """Times 100."""
+    return {key: 100 * value for key, value in figures.items()}
+
+
+def mean_sd(values: Sequence[float], digits: int) -> str:
+    """Mean and standard deviation, of several values."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return plus_minus({"mean": mean(values), "stdev": stdev(values)}, digits)
+
+
+def plus_minus(figures: dict[str, float], digits: int) -> str:
+    """Mean and standard deviation."""
+    return f"{figures['mean']:.{digits}f} ± {figures['stdev']:.{digits}f}"
+
+
+def machine(environment: dict[str, Any]) -> str:
+    """Device and versions."""
+    device = ", ".join([*environment["gpus"], environment["cpu"]])
+    versions = f"torch {environment['torch']}, transformers {environment['transformers']}"
+    return f"{device}, {environment['cores']} cores, {versions}"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table whose first column holds names."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
