@@ -35,6 +35,7 @@ from hf_contrastive.negatives import (
     build_sampler,
 )
 from hf_contrastive.objectives import NCE, InfoNCE, NegativeSampling, Objective, SampledSoftmax, Triplet
+from hf_contrastive.training import table_sampler
 from hf_contrastive.training.graphs import ContrastiveGraphModel, contrastive_graph_model
 from hf_contrastive.training.graphs.build import head_probability
 
@@ -529,3 +530,11 @@ def test_only_tables_and_what_samplers_keep_is_in_a_checkpoint() -> None:
     assert set(built(random_graph()).state_dict()) == tables
     learned = set(built(random_graph(), negatives="adversarial").state_dict()) - tables
     assert learned == {f"negatives.part.generator.{name}_projection" for name in ("anchor", "candidate")}
+
+
+def test_caches_that_ranks_would_not_share_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"negatives": "[cached, uniform]"}
+    assert built(random_graph(), **given).negatives is not None
+    monkeypatch.setattr(table_sampler, "world_size", lambda: 2)
+    with pytest.raises(RecipeError, match="cached keeps caches that ranks do not share for tables; start one process"):
+        built(random_graph(), **given)
