@@ -13,6 +13,9 @@ import yaml
 from helpers import WORDS, save_tiny_checkpoint
 from safetensors.torch import load_file
 
+from hf_contrastive.recipe import load_recipe
+from hf_contrastive.train import train
+
 
 def sentence(rng: random.Random) -> str:
     return " ".join(rng.choices(WORDS, k=rng.randint(4, 12)))
@@ -55,6 +58,11 @@ def make_run(folder: Path, kind: str = "bert", hard_negatives: bool = False, **o
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**recipe, **overrides}), encoding="utf-8")
     return folder
+
+
+def run_recipe(run: Path, *overrides: str) -> dict[str, Any]:
+    """What training here, in this process, leaves in results.json."""
+    return train(load_recipe(run / "recipe.yaml", overrides))
 
 
 def train_command(run: Path, *overrides: str) -> list[str]:

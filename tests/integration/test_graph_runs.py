@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from graph_runs import GROUPS, MEMBERS, final_tables, log_of, make_graph_run, make_order_run
-from runs import train_command, train_until_killed
+from runs import run_recipe, train_command, train_until_killed
 from safetensors.torch import load_file
 
 from hf_contrastive.arguments import GraphEvaluationArguments
@@ -20,9 +20,7 @@ from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.evaluation import evaluate_hypernymy, evaluate_link_prediction
 from hf_contrastive.evaluation.link_prediction import ranks
 from hf_contrastive.models import KnowledgeGraphConfig, KnowledgeGraphModel, OrderEmbeddingModel
-from hf_contrastive.recipe import load_recipe
 from hf_contrastive.tasks.graphs import link_evaluator
-from hf_contrastive.train import train
 from hf_contrastive.training.table_trainer import TableTrainer
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -32,10 +30,6 @@ ACE = {"name": "adversarial", "k": 6, "update_every": 2}
 KBGAN = {"name": "adversarial", "estimator": "reinforce", "k": 2, "part": EACH}
 MIXTURE = {"name": "mixture", "lambda": 0.5, "parts": [UNIFORM, ACE]}
 Make = Callable[..., Path]
-
-
-def run_recipe(run: Path, *overrides: str) -> dict[str, Any]:
-    return train(load_recipe(run / "recipe.yaml", overrides))
 
 
 def assert_learned(run: Path, results: dict[str, Any], of: str, kept: float = 0.9) -> None:

@@ -6,19 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import final_weights, make_run
+from runs import final_weights, make_run, run_recipe
 from safetensors.torch import load_file
 
 from hf_contrastive.errors import DataError, RecipeError
-from hf_contrastive.recipe import load_recipe
-from hf_contrastive.train import train
 
 ADVERSARY = {"name": "adversarial", "fresh": 4, "k": 4, "update_every": 2}
 REINFORCE = {"name": "adversarial", "estimator": "reinforce", "k": 3, "off_policy": True}
-
-
-def run_recipe(run: Path) -> dict:
-    return train(load_recipe(run / "recipe.yaml"))
 
 
 def test_a_mixture_with_lambda_1_is_the_plain_sampler_bit_for_bit(tmp_path: Path) -> None:

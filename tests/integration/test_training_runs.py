@@ -8,19 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import final_weights, make_run, train_command, train_until_killed
+from runs import final_weights, make_run, run_recipe, train_command, train_until_killed
 from transformers import AutoModel
 
 from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.recipe import load_recipe
-from hf_contrastive.train import train
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def run_recipe(run: Path, *overrides: str) -> dict:
-    return train(load_recipe(run / "recipe.yaml", overrides))
 
 
 def assert_same_weights(a: Path, b: Path) -> None:

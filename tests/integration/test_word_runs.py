@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import train_command, train_until_killed
+from runs import run_recipe, train_command, train_until_killed
 from safetensors.torch import load_file
 from word_models import make
 from word_runs import TOPICS, WORDS, final_tables, log_of, make_word_run
@@ -22,8 +22,6 @@ from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.models import WordVectors
 from hf_contrastive.models.word_embedding import WordEmbeddingModel
 from hf_contrastive.negatives import Filtered, UnigramNegatives
-from hf_contrastive.recipe import load_recipe
-from hf_contrastive.train import train
 from hf_contrastive.training.table_trainer import TableTrainer
 from hf_contrastive.training.words import ContrastiveWordModel, WordTrainer
 
@@ -32,10 +30,6 @@ UNIGRAM = {"name": "unigram", "k": 16, "stands_for": 4}
 ACE = {"name": "adversarial", "k": 4, "update_every": 2}
 REINFORCE = {"name": "adversarial", "estimator": "reinforce", "k": 3, "off_policy": True}
 MIXTURE = {"name": "mixture", "lambda": 0.5, "parts": [UNIGRAM, ACE]}
-
-
-def run_recipe(run: Path, *overrides: str) -> dict[str, Any]:
-    return train(load_recipe(run / "recipe.yaml", overrides))
 
 
 def spearman(results: dict[str, Any]) -> float:
