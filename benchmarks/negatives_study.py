@@ -33,6 +33,7 @@ SOURCES: dict[str, list[Any]] = {
     "mined": ["hard"],
     "self_adversarial": [{"name": "self_adversarial", "part": "queue"}],
     "ace_exact": [ACE],
+    "ace_bank": [{**ACE, "fresh": 0}],
     "ace_guided": [{"name": "filtered", "part": {**ACE, "k": 16}, "guide_margin": 0.0}],
     "ace_reinforce": [{**ACE, "estimator": "reinforce"}],
     "ace_no_entropy": [{**ACE, "entropy_weight": 0.0}],
@@ -152,7 +153,9 @@ def cost(source: str) -> float:
     if not path.is_file():
         raise RecipeError(f"{path}: not there; run benchmarks/negatives_cost.py first")
     # Encoding the fresh sentences is nearly all that such a step costs beside a plain one, whoever chooses them.
-    if source == "random" or source.startswith("ace_"):
+    if source == "ace_bank":
+        source = "ace_exact"
+    elif source == "random" or source.startswith("ace_"):
         source = "ace_exact_fresh"
     figures = json.loads(path.read_text(encoding="utf-8"))["summary"].get(source, {})
     return max(1.0, figures.get("ratio", {"mean": 1.0})["mean"])

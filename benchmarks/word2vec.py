@@ -29,7 +29,7 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch, workers of gensim.")] = 2,
     device: Annotated[str, typer.Option(help="cpu or cuda; gensim has no other than cpu.")] = "cpu",
     max_rows: Annotated[int | None, typer.Option(help="Only the first lines of the corpus.")] = None,
-    chunks: Annotated[int, typer.Option(help="Chunks of 512 words a step of ours.")] = 16,
+    chunks: Annotated[int, typer.Option(help="Chunks of 512 words a step of ours.")] = 32,
     output: Annotated[Path | None, typer.Option(help="Default: benchmarks/results/word2vec_DEVICE.json.")] = None,
 ) -> None:
     """Measure, print the table, write the JSON."""
