@@ -18,8 +18,11 @@ def kg_table(runs: Runs) -> str:
             for name in (name for name in KG_CONTESTANTS if name in figures):
                 called = KG_CONTESTANTS[name] if part == "train" or name == "pykeen" else "ours"
                 rate, ratio = figures[name]["triples_per_second"], figures[name].get("ratio")
-                triples = f"{rate['mean']:,.0f} ± {rate['stdev']:,.0f}"
-                row = [f"{interaction}, {PARTS[part]}: {called}", triples, plus_minus(ratio, 2) if ratio else ""]
+                row = [
+                    f"{interaction}, {PARTS[part]}: {called}",
+                    plus_minus(rate, 0),
+                    plus_minus(ratio, 2) if ratio else "",
+                ]
                 rows.append(row)
     settings, environment = results["settings"], results["environment"]
     return markdown(["", "triples/s", "to PyKEEN"], rows) + (

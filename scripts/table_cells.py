@@ -27,14 +27,13 @@ def percent(figures: dict[str, float]) -> dict[str, float]:
 
 def mean_sd(values: Sequence[float], digits: int) -> str:
     """Mean and standard deviation, of several values."""
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return plus_minus({"mean": mean(values), "stdev": stdev(values)}, digits)
+    return plus_minus({"mean": mean(values), "stdev": stdev(values) if len(values) > 1 else 0.0}, digits)
 
 
 def plus_minus(figures: dict[str, float], digits: int) -> str:
-    """Mean and standard deviation."""
-    return f"{figures['mean']:.{digits}f} ± {figures['stdev']:.{digits}f}"
+    """Mean and standard deviation; without the latter where there is none, of a single value."""
+    spread = f" ± {figures['stdev']:,.{digits}f}" if figures["stdev"] else ""
+    return f"{figures['mean']:,.{digits}f}{spread}"
 
 
 def machine(environment: dict[str, Any]) -> str:

@@ -167,7 +167,7 @@ WORD2VEC_TABLE = f"""\
 | ratio, 5 epochs | 1.50 ± 0.02 |  |  |  |  |
 
 Skip-gram, d = 100, window 5, K = 5, 2 threads, steps of 4,096 words; Spearman x 100; mean ± standard deviation over \
-1 rounds. {MACHINE}, gensim 4.4.0.
+1 rounds, or of one. {MACHINE}, gensim 4.4.0.
 """
 
 
@@ -276,7 +276,7 @@ KG_STUDY = {"FB15k-237-transe-ace-42": graph_run(0.3), "FB15k-237-transe-ace-43"
 KG_STUDY_TABLE = f"""\
 |  | MRR | Hits@10 | seconds of training | seeds | steps |
 | --- | ---: | ---: | ---: | ---: | ---: |
-| FB15k-237, transe, ace | 40.0 ± 14.1 | 50.0 ± 0.0 | 40 ± 14 | 2 | 3,000 |
+| FB15k-237, transe, ace | 40.0 ± 14.1 | 50.0 | 40 ± 14 | 2 | 3,000 |
 
 Filtered, test, x 100; mean ± standard deviation over seeds. {MACHINE}.
 """
