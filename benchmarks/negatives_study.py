@@ -117,7 +117,8 @@ def measure_average(path: Path) -> None:
     if result["after"].get("sts"):
         return
     from hf_contrastive.evaluation.report import EvaluationResults
-    from hf_contrastive.evaluation.sts import evaluate_sts, resolve_sts_source
+    from hf_contrastive.evaluation.sources import resolve_sts_source
+    from hf_contrastive.evaluation.sts import evaluate_sts
     from hf_contrastive.models import SentenceEncoder
 
     encoder = SentenceEncoder.from_pretrained(str(model))
