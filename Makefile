@@ -23,7 +23,7 @@ clean: ## remove the environment and all prepared inputs; trained models in runs
 	rm -rf .venv .cache/quickstart
 
 .venv/.installed-train: EXTRAS := peft,quickstart
-.venv/.installed-test: EXTRAS := dev,quickstart,peers
+.venv/.installed-test: EXTRAS := dev,quickstart
 
 # torch by itself first: pip then finds a CPU build where one is at hand.
 .venv/.installed-%: .venv/.created pyproject.toml constraints.txt

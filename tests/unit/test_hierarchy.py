@@ -243,7 +243,7 @@ def test_path_counted_leaks_are_said(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "protocol path_counted leaks: dev_in_train" in caplog.text
     caplog.clear()
     small(tmp_path)
-    assert "leaks" not in caplog.text
+    assert "leaks:" not in caplog.text
 
 
 def test_planted_leaks_are_counted(tmp_path: Path) -> None:
