@@ -7,8 +7,9 @@ from torch import Tensor, nn
 class KnownPairs(nn.Module):
     """A set of (anchor key, candidate key).
 
-    Every anchor has a range of candidates, sorted; a lookup searches the candidate in it, so nothing is hashed and
-    nothing can collide. Of N pairs with A anchors N candidates and 2A numbers are kept.
+    Every anchor has a range of candidates, sorted; lookups search, so nothing is hashed and nothing can collide. Of N
+    pairs with A anchors N candidates and 2A numbers are kept, and once an anchor's own candidates were looked up N
+    numbers more.
 
     Args:
         anchor_keys: [N], integers.
@@ -32,10 +33,7 @@ class KnownPairs(nn.Module):
         self.register_buffer("anchors", anchor_keys[begins].long(), persistent=False)
         self.register_buffer("starts", starts, persistent=False)
         self.register_buffer("candidates", candidate_keys.contiguous(), persistent=False)
-        self._halvings = int(starts.diff().max()).bit_length() if len(anchor_keys) else 0
-        self._numbers: Tensor | None = None  # made when it is first needed: a pool for all needs none
-        least, most = (int(x) for x in candidate_keys.aminmax()) if len(candidate_keys) else (-1, 0)
-        self._stride = most + 1 if least >= 0 and most < (1 << 62) // max(1, len(self.anchors)) else None
+        self._search: tuple[Tensor, Tensor] | None = None  # made when it is first needed: a pool for all needs none
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -44,33 +42,25 @@ class KnownPairs(nn.Module):
         """Which pairs are known: anchors [B] and candidates [B, K] or [1, P] to bool [B, K] or [B, P]."""
         if not len(self):
             return torch.zeros_like(candidate_keys.expand(len(anchor_keys), -1), dtype=torch.bool)
-        shape = torch.broadcast_shapes((len(anchor_keys), 1), candidate_keys.shape)
-        wanted = candidate_keys.expand(shape)
         anchor_keys = anchor_keys.long()
         place = torch.searchsorted(self.anchors, anchor_keys).clamp(max=len(self.anchors) - 1)
         begin, end = self.starts[place], self.starts[place + 1]
         end = torch.where(self.anchors[place] == anchor_keys, end, begin)
-        if candidate_keys.shape[0] == 1 and int((end - begin).sum()) <= shape.numel():
+        if candidate_keys.shape[0] == 1 and int((end - begin).sum()) <= len(anchor_keys) * candidate_keys.shape[1]:
             return self._in_pool(begin, end - begin, candidate_keys[0])
-        if self._stride is not None:
-            return self._by_number(place, end > begin, wanted, self._stride)
-        end = end.unsqueeze(1)
-        low, high = begin.unsqueeze(1).expand(shape), end.expand(shape)
-        for _ in range(self._halvings):  # binary search, all at once
-            middle = (low + high) // 2
-            less = (low < high) & (self.candidates[middle.clamp(max=len(self) - 1)] < wanted)
-            low, high = torch.where(less, middle + 1, low), torch.where((low < high) & ~less, middle, high)
-        return (low < end) & (self.candidates[low.clamp(max=len(self) - 1)] == wanted)
+        return self._one_by_one(place, candidate_keys) & (end > begin).unsqueeze(1)
 
-    def _by_number(self, place: Tensor, there: Tensor, wanted: Tensor, stride: int) -> Tensor:
-        """The same for candidates that are row numbers: a pair is one number, found by one search."""
-        if self._numbers is None or self._numbers.device != place.device:
+    def _one_by_one(self, place: Tensor, wanted: Tensor) -> Tensor:
+        """Which candidates [B, K] or [1, P] the anchors at `place` [B] have: a pair of two places is one number to search for."""
+        if self._search is None or self._search[0].device != place.device:
+            distinct = self.candidates.unique().long()
             rows = torch.arange(len(self.anchors), device=place.device).repeat_interleave(self.starts.diff())
-            self._numbers = rows * stride + self.candidates
-        sought = (place * stride).unsqueeze(1) + wanted
-        found = torch.searchsorted(self._numbers, sought).clamp_(max=len(self) - 1)
-        in_range = (wanted >= 0) & (wanted < stride)  # beyond it is the number of another anchor's pair
-        return (self._numbers[found] == sought) & in_range & there.unsqueeze(1)
+            self._search = distinct, rows * len(distinct) + torch.searchsorted(distinct, self.candidates.long())
+        distinct, numbers = self._search
+        column = torch.searchsorted(distinct, wanted.long()).clamp_(max=len(distinct) - 1)
+        sought = (place * len(distinct)).unsqueeze(1) + column
+        found = torch.searchsorted(numbers, sought).clamp_(max=len(numbers) - 1)
+        return (numbers[found] == sought) & (distinct[column] == wanted)
 
     def _in_pool(self, begin: Tensor, count: Tensor, pool: Tensor) -> Tensor:
         """The same for a pool [P] that all anchors share: their candidates are looked up in it, not it in them."""
