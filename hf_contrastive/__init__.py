@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "AdversarialNegatives": "hf_contrastive.negatives",
+    "Augmentation": "hf_contrastive.augmentations",
     "CachedNegatives": "hf_contrastive.negatives",
     "Context": "hf_contrastive.negatives",
     "ContrastiveModel": "hf_contrastive.training",
@@ -28,11 +29,13 @@ _PUBLIC = {
     "SimCSETrainer": "hf_contrastive.training",
     "SupervisedSimCSETrainer": "hf_contrastive.training",
     "UniformNegatives": "hf_contrastive.negatives",
+    "WordAugmentation": "hf_contrastive.augmentations",
     "evaluate_pairs": "hf_contrastive.evaluation",
     "evaluate_sts": "hf_contrastive.evaluation",
     "load_recipe": "hf_contrastive.recipe",
     "load_sts_pairs": "hf_contrastive.evaluation",
     "register": "hf_contrastive.negatives",
+    "register_augmentation": "hf_contrastive.augmentations",
     "usable": "hf_contrastive.negatives",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `hf-contrastive train | evaluate | mine | words | graph | hypernymy | keys | samplers`."""
+"""The command line: `hf-contrastive train | evaluate | mine | words | graph | hypernymy | keys | samplers | ...`."""
 
 import logging
 import os
@@ -149,6 +149,17 @@ def samplers() -> None:
     table = Table("name", "what it proposes")
     for name, sampler in registered().items():
         table.add_row(name, (sampler.__doc__ or "").strip().splitlines()[0])
+    Console().print(table)
+
+
+@app.command()
+def augmentations() -> None:
+    """List the ways to make a positive of a sentence, with those other installed packages add."""
+    from hf_contrastive.augmentations import registered_augmentations
+
+    table = Table("name", "what it does")
+    for name, kind in registered_augmentations().items():
+        table.add_row(name, (kind.__doc__ or "").strip().splitlines()[0])
     Console().print(table)
 
 

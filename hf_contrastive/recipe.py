@@ -41,7 +41,7 @@ from hf_contrastive.arguments import (
 from hf_contrastive.errors import RecipeError
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-_YAML_FIELDS = frozenset({"columns", "negatives"})  # nested values, parsed by their dataclass
+_YAML_FIELDS = frozenset({"augmentation", "columns", "negatives"})  # nested values, parsed by their dataclass
 # By task: model, data, negatives, evaluation where there is something to say of it, training.
 _GROUPS: dict[str, Any] = {
     "sentences": [

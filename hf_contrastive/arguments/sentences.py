@@ -75,6 +75,13 @@ class DataArguments:
             "help": "{anchor: COLUMN, positive: COLUMN, negatives: [COLUMN, ...]}; positive left out: dropout pairs."
         },
     )
+    augmentation: str | None = field(
+        default=None,
+        metadata={
+            "help": "How the positive is made of a sentence: a name, or a mapping {name: ..., option: ...}; default: "
+            "by dropout alone. `hf-contrastive augmentations` lists what is registered."
+        },
+    )
     streaming: bool = field(default=False, metadata={"help": "Read rows as they are needed; needs max_steps."})
     max_train_rows: int | None = field(default=None, metadata={"help": "Use only the first N rows."})
     max_length: int = field(default=32, metadata={"help": "Tokens a sentence, special tokens included."})
@@ -92,6 +99,16 @@ class DataArguments:
             if mapping["negatives"] and "positive" not in mapping:
                 raise RecipeError("columns: negatives need a positive column beside them")
         self.column_mapping: dict[str, Any] | None = mapping
+        config = parse_structure("augmentation", self.augmentation)
+        if isinstance(config, str):
+            config = {"name": config}
+        if config is not None and (not isinstance(config, dict) or not isinstance(config.get("name"), str)):
+            raise RecipeError(f"augmentation: {config!r} is not a name or a mapping with the key name")
+        self.augmentation_config: dict[str, Any] | None = config
+        if config is not None and self.streaming:
+            raise RecipeError("augmentation: a stream's rows have no numbers to draw by; leave out streaming")
+        if config is not None and mapping is not None and "positive" in mapping:
+            raise RecipeError("augmentation: it makes the positives; leave positive out of columns")
         if self.max_length < 3:
             raise RecipeError(f"max_length: must be at least 3 tokens, got {self.max_length}")
         if self.max_train_rows is not None and self.max_train_rows < 1:
@@ -169,6 +186,16 @@ class ContrastiveTrainingArguments(TrainingArguments):
     temperature: float = field(default=0.05, metadata={"help": "Similarities are cosines divided by it."})
     margin: float = field(default=0.2, metadata={"help": "Margin of objectives triplet and order, in cosines."})
     symmetric: bool = field(default=False, metadata={"help": "Average anchor -> positive with positive -> anchor."})
+    two_encoders: bool = field(
+        default=False,
+        metadata={
+            "help": "Train a second encoder, which encodes positives and negatives; the anchors' encoder is published."
+        },
+    )
+    same_dropout_mask: bool = field(
+        default=False,
+        metadata={"help": "Give both views of a sentence the same dropout mask: SimCSE's control, which learns less."},
+    )
     mlm_weight: float = field(default=0.0, metadata={"help": "Weight of the masked-language-model term; paper: 0.1."})
     mlm_probability: float = field(default=0.15, metadata={"help": "Share of tokens masked for that term."})
     head_learning_rate: float | None = field(

@@ -1,5 +1,6 @@
 """What is trained on: reading, checking, tokenising and collating."""
 
+from hf_contrastive.data.augmented import AugmentedPositiveCollator, check_augments, rows_to_augment
 from hf_contrastive.data.collators import (
     DropoutPositiveCollator,
     NLITripletCollator,
@@ -28,6 +29,7 @@ from hf_contrastive.data.word_tokenizers import WordTokenizer, register_word_tok
 
 __all__ = [
     "NEGATIVE_KINDS",
+    "AugmentedPositiveCollator",
     "Columns",
     "DropoutPositiveCollator",
     "Hierarchy",
@@ -42,6 +44,7 @@ __all__ = [
     "WordTokenizer",
     "add_reciprocal",
     "canonical_dataset",
+    "check_augments",
     "check_enough_rows",
     "choose_columns",
     "collator_for",
@@ -56,6 +59,7 @@ __all__ = [
     "read_rows",
     "register_word_tokenizer",
     "relation_categories",
+    "rows_to_augment",
     "sentence_key",
     "text_cell",
     "tokenize_dataset",

@@ -1,5 +1,7 @@
 """Tokenised rows into the batch a contrastive model reads; the two views of SimCSE are made here.
 
+Rows whose positives an augmentation makes are collated in `hf_contrastive.data.augmented`.
+
 A batch of B rows with M hard negatives has S = 2B + M sentences: B anchors, then B positives, then the hard negatives.
 
     input_ids, attention_mask   LongTensor [S, L], padded on the right
@@ -23,7 +25,7 @@ Row = dict[str, Any]
 
 
 @dataclass
-class _Collator:
+class Collator:
     """Pads sentences to one batch.
 
     Args:
@@ -54,7 +56,7 @@ class _Collator:
 
 
 @dataclass
-class DropoutPositiveCollator(_Collator):
+class DropoutPositiveCollator(Collator):
     """The positive is the anchor once more: the two differ only in their dropout masks (SimCSE, section 3)."""
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
@@ -65,7 +67,7 @@ class DropoutPositiveCollator(_Collator):
 
 
 @dataclass
-class PairCollator(_Collator):
+class PairCollator(Collator):
     """Anchor and positive are different sentences."""
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class PairCollator(_Collator):
 
 
 @dataclass
-class NLITripletCollator(_Collator):
+class NLITripletCollator(Collator):
     """Anchor, positive and hard negatives, any number of them in each row (SimCSE, section 4)."""
 
     def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:

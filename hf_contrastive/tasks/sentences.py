@@ -11,7 +11,7 @@ from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.files import write_json
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.recipe import Recipe
-from hf_contrastive.training.build import contrastive_model
+from hf_contrastive.training.build import contrastive_model, make_augmentation
 from hf_contrastive.training.checkpoints import (
     check_fits,
     check_same_recipe,
@@ -40,17 +40,24 @@ def train(recipe: Recipe) -> dict[str, Any]:
 
     encoder = load_encoder(recipe)
     encoder.check_positions(recipe.data.max_length)
+    augmentation = make_augmentation(recipe.data.augmentation_config, encoder)
     if resume is not None:
         logger.info("resuming from %s", resume)
     with args.main_process_first(desc="tokenisation"):
         dataset = load_training_data(recipe.data)
         dataset, _ = tokenize_dataset(
-            dataset, encoder.tokenizer, recipe.data.max_length, recipe.data.preprocessing_workers
+            dataset,
+            encoder.tokenizer,
+            recipe.data.max_length,
+            recipe.data.preprocessing_workers,
+            keep_text=augmentation is not None,
         )
     model = contrastive_model(
         encoder, args, recipe.negatives.sampler_configs, recipe.negatives, recipe.data.max_length
     )
-    trainer = ContrastiveTrainer(model, args, dataset, evaluator=evaluator)
+    trainer = ContrastiveTrainer(
+        model, args, dataset, evaluator=evaluator, max_length=recipe.data.max_length, augmentation=augmentation
+    )
     if resume is not None:
         check_fits(Path(resume), model)
     if args.should_save:

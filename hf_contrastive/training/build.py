@@ -1,5 +1,6 @@
 """From arguments to the module that is trained, and whether data and sampler fit each other."""
 
+import copy
 import itertools
 from typing import Any
 
@@ -7,6 +8,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets import Dataset
 
 from hf_contrastive.arguments import ContrastiveTrainingArguments, NegativesArguments
+from hf_contrastive.augmentations import Augmentation, build_augmentation
 from hf_contrastive.data import load_known_pairs
 from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.models import SentenceEncoder
@@ -33,6 +35,8 @@ def contrastive_model(
     Raises:
         RecipeError: sampler and objective do not fit each other or the task.
     """
+    if args.two_encoders and args.same_dropout_mask:
+        raise RecipeError("same_dropout_mask: masks of two encoders have nothing in common; leave two_encoders out")
     options = options if options is not None else NegativesArguments()
     negatives = make_negatives(negatives, options, encoder.width, args.seed)
     objective = make_objective(args.objective, args.temperature, args.margin)
@@ -45,6 +49,8 @@ def contrastive_model(
         negatives,
         objective,
         bank=bank,
+        second_encoder=copy.deepcopy(encoder) if args.two_encoders else None,
+        same_dropout_mask=args.same_dropout_mask,
         reverse=InBatchNegatives(options.mask_duplicates) if args.symmetric else None,
         mlm_weight=args.mlm_weight,
         mlm_probability=args.mlm_probability,
@@ -67,6 +73,17 @@ def make_negatives(negatives: Any, options: NegativesArguments, width: int | Non
     configs = NegativesArguments(negatives=negatives).sampler_configs
     shared = {"mask_duplicates": options.mask_duplicates, "width": width, "seed": seed}
     return build_negatives(with_known_pairs(configs), **shared)
+
+
+def make_augmentation(
+    augmentation: Augmentation | dict[str, Any] | str | None, encoder: SentenceEncoder
+) -> Augmentation | None:
+    """The augmentation itself, or the one that a recipe means by `augmentation`."""
+    if augmentation is None or isinstance(augmentation, Augmentation):
+        return augmentation
+    return build_augmentation(
+        augmentation, tokenizer=encoder.tokenizer, checkpoint=encoder.backbone.config._name_or_path
+    )
 
 
 def make_objective(name: str, temperature: float, margin: float) -> Objective:
@@ -108,6 +125,18 @@ def most_views(dataset: Any, rows: int = 1000) -> int:
         tokens = dataset.select_columns("tokens").with_format("arrow")[:]["tokens"]
         return pc.max(pc.list_value_length(tokens)).as_py()
     return max(len(row["tokens"]) for row in itertools.islice(iter(dataset), rows))
+
+
+def check_views(views: int, same_dropout_mask: bool, augmented: bool) -> None:
+    """Refuse data whose positives are given where something else would make them."""
+    if augmented and views != 1:
+        raise DataError(f"augmentation: it makes the positives of single sentences, and the rows have {views}")
+    if same_dropout_mask and (augmented or views != 1):
+        what = "an augmentation makes" if augmented else "the data bring"
+        raise RecipeError(
+            f"same_dropout_mask: two views of one sentence can have the same mask, and {what} other positives; "
+            "leave one of the two out"
+        )
 
 
 def check_regions(sampler: NegativeSampler, views: int) -> None:

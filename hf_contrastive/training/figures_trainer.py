@@ -54,6 +54,10 @@ class FiguresTrainer(Trainer):
         """Anchors in a batch of this rank."""
         raise NotImplementedError
 
+    def batch_figures(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
+        """Figures of the batch itself to log beside the model's: scalars on the batch's device."""
+        return {}
+
     def set_step(self, step: int) -> None:
         """Tell the model how many optimizer steps were taken."""
         raise NotImplementedError
@@ -88,7 +92,7 @@ class FiguresTrainer(Trainer):
     ) -> Any:
         """The model's own loss; its figures are kept for the next log."""
         outputs = model(**inputs)
-        for name, value in outputs.metrics.items():
+        for name, value in (outputs.metrics | self.batch_figures(inputs)).items():
             total, steps = self._figures.get(name, (torch.zeros_like(value), 0))
             self._figures[name] = (total + value, steps + 1)
         return (outputs.loss, outputs) if return_outputs else outputs.loss

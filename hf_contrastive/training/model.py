@@ -40,6 +40,9 @@ class ContrastiveModel(nn.Module):
         bank: sentences of earlier steps, where `negatives` need them.
         reverse: where the negatives of the loss from positives to the batch's anchors come from, whose mean with the
             other is taken; `None` leaves it out.
+        second_encoder: encodes positives and all other candidates; `None`: the same that encodes the anchors. It is
+            trained beside the other and not published.
+        same_dropout_mask: both views of a sentence have the same mask, of dropout pairs only.
         mlm_weight: weight of the masked-language-model term; 0 leaves it out.
         mlm_probability: share of tokens masked for it.
         chunk_size: sentences encoded at a time.
@@ -56,6 +59,8 @@ class ContrastiveModel(nn.Module):
         *,
         bank: SentenceBank | None = None,
         reverse: NegativeSampler | None = None,
+        second_encoder: SentenceEncoder | None = None,
+        same_dropout_mask: bool = False,
         mlm_weight: float = 0.0,
         mlm_probability: float = 0.15,
         chunk_size: int | None = None,
@@ -65,15 +70,20 @@ class ContrastiveModel(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.second_encoder = second_encoder
         negatives = negatives if negatives is not None else InBatchNegatives()
         objective = objective if objective is not None else InfoNCE()
         self.contrast = Contrast(negatives, objective, bank, gather, seed)
         self.reverse = Contrast(reverse, objective, None, gather, seed) if reverse is not None else None
+        self.same_dropout_mask = same_dropout_mask
         self.mlm_weight = mlm_weight
         self.mlm_probability = mlm_probability
         self.chunk_size = chunk_size
         self.recompute = recompute
-        self.lookup = WordLookup(encoder.backbone.get_input_embeddings()) if chunk_size is not None else None
+        encoders = [encoder] if second_encoder is None else [encoder, second_encoder]
+        self.lookups = [
+            WordLookup(each.backbone.get_input_embeddings()) if chunk_size is not None else None for each in encoders
+        ]
         self.mlm_head = None
         self.special_ids: Tensor
         if mlm_weight > 0:
@@ -104,6 +114,8 @@ class ContrastiveModel(nn.Module):
     def gradient_checkpointing_enable(self, **kwargs: Any) -> None:
         """Recompute activations layer by layer inside the backbone, on top of what chunks do."""
         self.encoder.backbone.gradient_checkpointing_enable(**kwargs)
+        if self.second_encoder is not None:
+            self.second_encoder.backbone.gradient_checkpointing_enable(**kwargs)
 
     def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Vectors [S, D] of the encoder, asked for at the root: FSDP gathers the weights for calls it sees."""
@@ -135,8 +147,16 @@ class ContrastiveModel(nn.Module):
                 keys = torch.cat([keys, keys[:1].expand(missing)])
                 negative_rows = torch.cat([negative_rows, negative_rows.new_full((missing,), -1)])
                 lengths = [*lengths, *[lengths[0]] * missing]
-        vectors = self._encode(input_ids, attention_mask, lengths)
         count = (len(lengths) - len(negative_rows)) // 2
+        if self.same_dropout_mask:
+            # The same sentence under the same mask is the same vector: it is computed once.
+            vectors = self._encode(input_ids[:count], attention_mask[:count], lengths[:count]).repeat(2, 1)
+        elif self.second_encoder is not None:
+            ours = self._encode(input_ids[:count], attention_mask[:count], lengths[:count])
+            theirs = self._encode_candidates(input_ids[count:], attention_mask[count:], lengths[count:])
+            vectors = torch.cat([ours, theirs])
+        else:
+            vectors = self._encode(input_ids, attention_mask, lengths)
         sizes = [count, count, len(negative_rows)]
         kinds = zip(
             vectors.split(sizes), keys.split(sizes), input_ids.split(sizes), attention_mask.split(sizes), strict=True
@@ -145,7 +165,7 @@ class ContrastiveModel(nn.Module):
         hard.rows = negative_rows
 
         has_hard = "hard" in self.negatives.needs
-        loss, metrics = self.contrast(anchors, positives, hard if has_hard else None, self._encode)
+        loss, metrics = self.contrast(anchors, positives, hard if has_hard else None, self._encode_candidates)
         if self.reverse is not None:
             loss = (loss + self.reverse(positives, anchors)[0]) / 2
         if self.mlm_head is not None:
@@ -158,15 +178,24 @@ class ContrastiveModel(nn.Module):
 
     def _encode(self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int]) -> Tensor:
         """Unit vectors [n, D]."""
-        vectors = encode_in_chunks(
-            self.encoder,
-            input_ids,
-            attention_mask,
-            lengths,
-            self.chunk_size,
-            self.recompute and self.training,
-            self.lookup,
-        )
+        return self._unit_vectors(self.encoder, self.lookups[0], input_ids, attention_mask, lengths)
+
+    def _encode_candidates(self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int]) -> Tensor:
+        """Unit vectors [n, D] of what anchors are compared with."""
+        if self.second_encoder is None:
+            return self._encode(input_ids, attention_mask, lengths)
+        return self._unit_vectors(self.second_encoder, self.lookups[1], input_ids, attention_mask, lengths)
+
+    def _unit_vectors(
+        self,
+        encoder: SentenceEncoder,
+        lookup: WordLookup | None,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        lengths: list[int],
+    ) -> Tensor:
+        recompute = self.recompute and self.training
+        vectors = encode_in_chunks(encoder, input_ids, attention_mask, lengths, self.chunk_size, recompute, lookup)
         return nn.functional.normalize(vectors, dim=-1)
 
     def _masked_lm(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:

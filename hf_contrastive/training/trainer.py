@@ -10,12 +10,28 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
 from hf_contrastive.arguments import ContrastiveTrainingArguments
-from hf_contrastive.data import canonical_dataset, check_enough_rows, collator_for, tokenize_dataset
+from hf_contrastive.augmentations import Augmentation
+from hf_contrastive.data import (
+    AugmentedPositiveCollator,
+    canonical_dataset,
+    check_augments,
+    check_enough_rows,
+    collator_for,
+    rows_to_augment,
+    tokenize_dataset,
+)
 from hf_contrastive.evaluation.encoding import Encode
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.negatives import NegativeSampler
-from hf_contrastive.training.build import check_regions, contrastive_model, most_views
+from hf_contrastive.training.build import (
+    check_regions,
+    check_views,
+    contrastive_model,
+    make_augmentation,
+    most_views,
+)
 from hf_contrastive.training.distributed import gather_rows, rank, world_size
+from hf_contrastive.training.epochs import TellEpoch
 from hf_contrastive.training.figures_trainer import FiguresTrainer
 from hf_contrastive.training.memory import keep_freed_memory, return_freed_memory
 from hf_contrastive.training.model import ContrastiveModel, without_shared
@@ -36,6 +52,8 @@ class ContrastiveTrainer(FiguresTrainer):
             evaluates, its figures are logged as `eval_NAME`.
         negatives: a sampler, or what a recipe says under `negatives:`.
         max_length: tokens a sentence in training.
+        augmentation: makes the positive of each sentence, or what a recipe says under `augmentation:`; the data then
+            have no positives of their own.
         kwargs: everything else `transformers.Trainer` takes.
     """
 
@@ -50,6 +68,7 @@ class ContrastiveTrainer(FiguresTrainer):
         evaluator: Evaluator | None = None,
         negatives: NegativeSampler | str | list[Any] | dict[str, Any] | None = None,
         max_length: int = 32,
+        augmentation: Augmentation | str | dict[str, Any] | None = None,
         data_collator: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -57,10 +76,18 @@ class ContrastiveTrainer(FiguresTrainer):
         if isinstance(model, SentenceEncoder):
             chosen = negatives if negatives is not None else self.default_negatives
             model = contrastive_model(model, args, chosen, max_length=max_length)
+        augmentation = make_augmentation(augmentation, encoder)
         if train_dataset is not None:
-            train_dataset = self._tokenised(train_dataset, encoder, max_length)
-            check_enough_rows(train_dataset, args.train_batch_size, args.world_size)
+            train_dataset = self._tokenised(train_dataset, encoder, max_length, augmentation is not None)
             views = most_views(train_dataset)
+            check_views(views, model.same_dropout_mask, augmentation is not None)
+            if augmentation is not None:
+                train_dataset = rows_to_augment(train_dataset, augmentation)
+                data_collator = AugmentedPositiveCollator(
+                    encoder.tokenizer, augmentation=augmentation, max_length=max_length, seed=args.seed
+                )
+                check_augments(train_dataset, data_collator)
+            check_enough_rows(train_dataset, args.train_batch_size, args.world_size)
             data_collator = data_collator or collator_for(views, encoder.tokenizer)
             check_regions(model.negatives, views)
         self._embed_registered = False
@@ -79,13 +106,17 @@ class ContrastiveTrainer(FiguresTrainer):
             processing_class=encoder.tokenizer,
             **kwargs,
         )
+        if isinstance(data_collator, AugmentedPositiveCollator):
+            self.add_callback(TellEpoch(data_collator))
 
     @staticmethod
-    def _tokenised(dataset: Any, encoder: SentenceEncoder, max_length: int) -> Any:
+    def _tokenised(dataset: Any, encoder: SentenceEncoder, max_length: int, keep_text: bool) -> Any:
         present = dataset.column_names or list(next(iter(dataset)))
         if "tokens" in present:
             return dataset
-        return tokenize_dataset(canonical_dataset(dataset, present), encoder.tokenizer, max_length)[0]
+        return tokenize_dataset(
+            canonical_dataset(dataset, present), encoder.tokenizer, max_length, keep_text=keep_text
+        )[0]
 
     @property
     def encoder(self) -> SentenceEncoder:
@@ -96,9 +127,11 @@ class ContrastiveTrainer(FiguresTrainer):
         """The Trainer's optimizer, with groups of their own for a new head and for each learned sampler."""
         if self.optimizer is None:
             optimizer = super().create_optimizer(model)
-            head = self.encoder.head
-            if head is not None and self.args.head_learning_rate is not None:
-                move_to_own_group(optimizer, list(head.parameters()), lr=self.args.head_learning_rate)
+            encoders = [self.encoder, self.contrastive_model.second_encoder]
+            heads = [encoder.head for encoder in encoders if encoder is not None and encoder.head is not None]
+            if heads and self.args.head_learning_rate is not None:
+                parameters = [parameter for head in heads for parameter in head.parameters()]
+                move_to_own_group(optimizer, parameters, lr=self.args.head_learning_rate)
             self.learn_apart(optimizer, self.contrastive_model.negatives)
         return self.optimizer
 
@@ -110,6 +143,13 @@ class ContrastiveTrainer(FiguresTrainer):
     def count(self, inputs: dict[str, Any]) -> int:
         """Anchors: all sentences but the hard negatives are pairs."""
         return (len(inputs["lengths"]) - len(inputs["negative_rows"])) // 2
+
+    def batch_figures(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
+        """Of positives that an augmentation makes, the share it left as they are."""
+        if not isinstance(self.data_collator, AugmentedPositiveCollator):
+            return {}
+        anchors, positives = inputs["keys"].chunk(2)
+        return {"unchanged_positives": (anchors == positives).float().mean()}
 
     def set_step(self, step: int) -> None:
         """What draws and schedules of the samplers follow from."""

@@ -65,6 +65,8 @@ def test_keys_and_samplers_are_listed() -> None:
     assert "max_steps" not in done.output
     done = CliRunner().invoke(app, ["samplers"], env={"COLUMNS": "200"})
     assert "in_batch" in done.output and "hard" in done.output
+    done = CliRunner().invoke(app, ["augmentations"], env={"COLUMNS": "200"})
+    assert "word_deletion" in done.output and "Leaves one word out." in done.output
 
 
 def arguments(folder: Path, **options) -> ContrastiveTrainingArguments:
