@@ -31,8 +31,13 @@ def contrastive_model(
         max_length: tokens a sentence in training; what a bank stores.
 
     Raises:
-        RecipeError: sampler and objective do not fit each other or the task.
+        RecipeError: sampler and objective do not fit each other or the task, or the encoder cannot be trained.
     """
+    if encoder.projection is not None:
+        raise RecipeError(
+            "model_name_or_path: the model ends in a linear map that was fitted to its vectors as they are, such as a "
+            "whitening; train the model it was fitted to, and fit it again afterwards"
+        )
     options = options if options is not None else NegativesArguments()
     negatives = make_negatives(negatives, options, encoder.width, args.seed)
     objective = make_objective(args.objective, args.temperature, args.margin)
