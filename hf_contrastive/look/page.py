@@ -10,7 +10,7 @@ from hf_contrastive.look.measure import Figures
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-img { max-width: 100%; height: auto; border: 1px solid #ddd; border-radius: 4px; }
+img { box-sizing: border-box; max-width: 100%; height: auto; border: 1px solid #ddd; border-radius: 4px; }
 table { border-collapse: collapse; } td, th { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; } td { vertical-align: top; }
 .wide { overflow-x: auto; } .about { color: #555; }
