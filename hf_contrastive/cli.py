@@ -1,4 +1,4 @@
-"""The command line: `hf-contrastive train | evaluate | mine | words | graph | hypernymy | keys | samplers | ...`."""
+"""The command line: `hf-contrastive train | evaluate | mine | whiten | look | words | graph | hypernymy | ...`."""
 
 import logging
 import os
@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hf_contrastive.commands.graphs import graph_app, hypernymy_app
+from hf_contrastive.commands.look import look
+from hf_contrastive.commands.whiten import whiten
 from hf_contrastive.commands.words import app as words_app
 from hf_contrastive.errors import ContrastiveError
 
@@ -21,6 +23,8 @@ app = typer.Typer(
 app.add_typer(words_app, name="words")
 app.add_typer(graph_app, name="graph")
 app.add_typer(hypernymy_app, name="hypernymy")
+app.command()(whiten)
+app.command()(look)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

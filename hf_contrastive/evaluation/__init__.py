@@ -2,7 +2,15 @@
 
 from hf_contrastive.evaluation.analogies import AnalogyResult, AnalogyScore, evaluate_analogies
 from hf_contrastive.evaluation.environment import environment
-from hf_contrastive.evaluation.geometry import alignment, cosine, spearman, uniformity
+from hf_contrastive.evaluation.geometry import (
+    alignment,
+    cosine,
+    effective_rank,
+    mean_cosine,
+    singular_values,
+    spearman,
+    uniformity,
+)
 from hf_contrastive.evaluation.hypernymy import HypernymyResult, KindScore, evaluate_hypernymy
 from hf_contrastive.evaluation.link_prediction import (
     LinkPredictionResult,
@@ -48,6 +56,7 @@ __all__ = [
     "WordSimilarityScore",
     "alignment",
     "cosine",
+    "effective_rank",
     "environment",
     "evaluate_analogies",
     "evaluate_hypernymy",
@@ -57,6 +66,7 @@ __all__ = [
     "evaluate_transfer",
     "evaluate_word_similarity",
     "load_sts_pairs",
+    "mean_cosine",
     "metric_path",
     "neighbours_table",
     "print_table",
@@ -64,6 +74,7 @@ __all__ = [
     "resolve_sts_source",
     "resolve_transfer_folder",
     "save_json",
+    "singular_values",
     "spearman",
     "uniformity",
 ]

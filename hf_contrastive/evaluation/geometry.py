@@ -1,7 +1,8 @@
-"""Numbers about vectors: similarity, rank correlation, alignment and uniformity.
+"""Numbers about vectors: similarity, rank correlation, alignment and uniformity, spectrum.
 
 Alignment and uniformity are Wang & Isola's (2020, "Understanding Contrastive Representation Learning through Alignment
-and Uniformity on the Hypersphere", section 4): small is good for both.
+and Uniformity on the Hypersphere", section 4): small is good for both. Spectrum and mean cosine say how much of the
+space is used; like the cosines they are of unit vectors whose mean is not taken off (Gao et al., 2021, section 5).
 """
 
 import math
@@ -93,6 +94,62 @@ def uniformity(x: Vectors, t: float = 2) -> float:
         potential = (-t * squared).masked_fill(~later, -math.inf).double().flatten()
         total = torch.logaddexp(total, potential.logsumexp(dim=0).cpu())
     return float(total) - math.log(len(x) * (len(x) - 1) / 2)
+
+
+def mean_cosine(x: Vectors) -> float:
+    """Mean cosine over all pairs i < j: what the mean over random pairs estimates; near 1 the vectors fill a cone.
+
+    Ethayarajh's (2019) measure of anisotropy. Closed form: the pairs' sum is (|sum_i x_i|^2 - sum_i |x_i|^2) / 2.
+
+    Args:
+        x: [N, D] vectors, rows normalized here.
+
+    Raises:
+        ValueError: fewer than 2 rows.
+    """
+    x = _unit_rows(x).double()
+    pairs = x.sum(dim=0).square().sum() - x.square().sum()
+    return float(pairs) / (len(x) * (len(x) - 1))
+
+
+def singular_values(x: Vectors) -> Tensor:
+    """Singular values of the matrix whose rows are the unit vectors, divided by the largest.
+
+    Taken in float64 from the smaller of the two Gram matrices, [N, N] or [D, D]: values below about 1e-8 are rounding.
+
+    Args:
+        x: [N, D] vectors, rows normalized here.
+
+    Returns:
+        float64 [min(N, D)] in [0, 1], falling, the first 1.
+
+    Raises:
+        ValueError: fewer than 2 rows, or all of them zero.
+    """
+    x = _unit_rows(x).double()
+    gram = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0).sqrt().cpu()
+    if not values[0] > 0:
+        raise ValueError("all vectors are zero: they have no spectrum")
+    return values / values[0]
+
+
+def effective_rank(values: Numbers) -> float:
+    """exp of the entropy of the singular values as shares of their sum (Roy & Vetterli, 2007).
+
+    Between 1, all in one direction, and the number of values, all directions alike.
+
+    Args:
+        values: [R] singular values, not negative, up to a common factor.
+
+    Raises:
+        ValueError: no positive value, or a negative one.
+    """
+    shares = np.asarray(values, dtype=np.float64)
+    if shares.ndim != 1 or not (shares >= 0).all() or not shares.sum() > 0:
+        raise ValueError("an effective rank needs singular values [R], none negative and one positive")
+    shares = shares[shares > 0] / shares.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _unit_rows(x: Vectors, at_least: int = 2) -> Tensor:

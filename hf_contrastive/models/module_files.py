@@ -2,7 +2,7 @@
 
 Only its core module classes are named, so that a folder loads without `trust_remote_code`:
 
-    Transformer -> [WeightedLayerPooling] -> Pooling -> [Dense + Tanh] -> [Normalize]
+    Transformer -> [WeightedLayerPooling] -> Pooling -> [Dense + Tanh] -> [Dense] -> [Normalize]
 
 The class paths and the `pooling_mode_*` keys of the older releases are written beside the new keys: every
 sentence-transformers since 2.2 and text-embeddings-inference read them.
@@ -29,6 +29,10 @@ _POOLING_MODES = {
     "avg_first_last": "mean",
     "last": "lasttoken",
 }
+_ACTIVATIONS = {
+    "dense": "torch.nn.modules.activation.Tanh",
+    "projection": "torch.nn.modules.linear.Identity",
+}
 _LEGACY_KEYS = {"cls": "cls_token", "mean": "mean_tokens", "lasttoken": "lasttoken"}
 
 
@@ -39,6 +43,7 @@ class Layout:
     pooler: str
     max_length: int | None = None
     dense: dict[str, Tensor] | None = None
+    projection: dict[str, Tensor] | None = None
     normalize: bool = False
 
 
@@ -55,6 +60,7 @@ def write_layout(
     max_length: int,
     head: nn.Linear | None = None,
     normalize: bool = False,
+    projection: nn.Linear | None = None,
 ) -> None:
     """Write modules.json and what it names into `folder`, which already holds the backbone.
 
@@ -64,6 +70,7 @@ def write_layout(
         max_length: tokens a sentence.
         head: weights [D, D] and bias [D] of the head kept at test, followed by tanh.
         normalize: whether the vectors are made unit vectors.
+        projection: weights [K, D] and bias [K] of the linear map after pooling and head.
     """
     modules = [("", "Transformer")]
     _write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
@@ -83,15 +90,16 @@ def write_layout(
     legacy = {f"pooling_mode_{key}": mode == name for name, key in _LEGACY_KEYS.items()}
     _write_json(folder / path / "config.json", {"word_embedding_dimension": width, "pooling_mode": mode, **legacy})
     modules.append((path, "Pooling"))
-    if head is not None:
-        path = f"{len(modules)}_Dense"
-        config = {"in_features": width, "out_features": head.out_features, "bias": True}
-        _write_json(
-            folder / path / "config.json", {**config, "activation_function": "torch.nn.modules.activation.Tanh"}
-        )
-        state = {f"linear.{name}": value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
-        save_file(state, folder / path / "model.safetensors")
-        modules.append((path, "Dense"))
+    for part, linear in (("dense", head), ("projection", projection)):
+        if linear is not None:
+            path = f"{len(modules)}_Dense"
+            sizes = {"in_features": linear.in_features, "out_features": linear.out_features, "bias": True}
+            _write_json(folder / path / "config.json", {**sizes, "activation_function": _ACTIVATIONS[part]})
+            state = {
+                f"linear.{name}": value.detach().cpu().contiguous() for name, value in linear.state_dict().items()
+            }
+            save_file(state, folder / path / "model.safetensors")
+            modules.append((path, "Dense"))
     if normalize:
         path = f"{len(modules)}_Normalize"
         (folder / path).mkdir(parents=True, exist_ok=True)
@@ -112,6 +120,24 @@ def _pooling_mode(config: dict[str, Any], where: str) -> str:
         if mode == name:
             return pooler
     raise CheckpointError(f"{where}: pooling {mode!r} is not supported; choose a pooler with --pooler")
+
+
+def _with_dense(layout: Layout, path: Path, config: dict[str, Any]) -> Layout:
+    activation = str(config.get("activation_function", "")).rsplit(".", 1)[-1]
+    part = {"Tanh": "dense", "Identity": "projection"}.get(activation)
+    if part is None or config.get("use_residual"):
+        raise CheckpointError(
+            f"{path / 'config.json'}: only a Dense module with Tanh or without an activation can be loaded"
+        )
+    if layout.normalize or layout.projection is not None or getattr(layout, part) is not None:
+        raise CheckpointError(
+            f"{path}: a Dense module after Normalize or after another of its kind is not supported; load the model in "
+            "sentence-transformers"
+        )
+    state = {name.removeprefix("linear."): value for name, value in load_file(path / "model.safetensors").items()}
+    if part == "dense":
+        return replace(layout, dense=state)
+    return replace(layout, projection={"bias": torch.zeros(len(state["weight"])), **state})
 
 
 def read_layout(folder: Path) -> Layout | None:
@@ -143,10 +169,7 @@ def read_layout(folder: Path) -> Layout | None:
         elif kind == "Pooling":
             pooler = pooler or _pooling_mode(config, str(config_path))
         elif kind == "Dense":
-            if not str(config.get("activation_function", "")).endswith("Tanh"):
-                raise CheckpointError(f"{config_path}: only a Dense module with Tanh can be loaded")
-            state = load_file(path / "model.safetensors")
-            layout = replace(layout, dense={name.removeprefix("linear."): value for name, value in state.items()})
+            layout = _with_dense(layout, path, config)
         elif kind == "Normalize":
             layout = replace(layout, normalize=True)
         else:

@@ -1,4 +1,4 @@
-"""A sentence encoder: a Transformers backbone, a pooler, and perhaps an MLP head."""
+"""A sentence encoder: a Transformers backbone, a pooler, and perhaps an MLP head and a linear map."""
 
 import copy
 import logging
@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from hf_contrastive.arguments import HEADS, POOLERS, one_of
-from hf_contrastive.errors import RecipeError
+from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models.backbone import load_backbone, load_tokenizer
 from hf_contrastive.models.dropout import use_fast_dropout
 from hf_contrastive.models.lora import add_lora, merged
@@ -38,6 +38,9 @@ class SentenceEncoder(nn.Module):
         head: `none`; `train_only`, a linear layer with tanh that is dropped at test (unsupervised SimCSE); or `kept`.
         max_length: tokens a sentence when `encode` is called.
         normalize: whether `encode` returns unit vectors.
+
+    Attributes:
+        projection: the linear map behind pooler and head, see `project`; `None` without one.
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class SentenceEncoder(nn.Module):
         self.head_mode = head
         self.max_length = max_length
         self.normalize = normalize
-        self.head = nn.Linear(self.width, self.width) if head != "none" else None
+        hidden_size = backbone.config.hidden_size
+        self.head = nn.Linear(hidden_size, hidden_size) if head != "none" else None
+        self.projection: nn.Linear | None = None
 
     @classmethod
     def from_pretrained(
@@ -87,7 +92,7 @@ class SentenceEncoder(nn.Module):
             lora: arguments of `add_lora`.
 
         Raises:
-            CheckpointError: nothing there that can be loaded.
+            CheckpointError: nothing there that can be loaded, or another pooler or head than its linear map is for.
         """
         shared: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         backbone = load_backbone(name_or_path, dropout=dropout, attn_implementation=attn_implementation, **shared)
@@ -98,6 +103,12 @@ class SentenceEncoder(nn.Module):
         if lora is not None:
             backbone = add_lora(backbone, **lora)
         has_own_head = layout.dense is not None and pooler != "cls_before_pooler"
+        own_head = "kept" if layout.dense is not None else "none"
+        if layout.projection is not None and (pooler or layout.pooler, head or own_head) != (layout.pooler, own_head):
+            raise CheckpointError(
+                f"{name_or_path}: its last linear map (a whitening, say) was fitted with pooler {layout.pooler} and "
+                f"head {own_head}; leave pooler and head as they are, or load the model it was fitted to"
+            )
         encoder = cls(
             backbone,
             tokenizer,
@@ -108,6 +119,8 @@ class SentenceEncoder(nn.Module):
         )
         if has_own_head and encoder.head is not None and layout.dense is not None:
             encoder.head.load_state_dict(layout.dense)
+        if layout.projection is not None:
+            encoder.project(layout.projection["weight"], layout.projection["bias"])
         return encoder
 
     @property
@@ -118,7 +131,7 @@ class SentenceEncoder(nn.Module):
     @property
     def width(self) -> int:
         """Size D of the vectors."""
-        return self.backbone.config.hidden_size
+        return self.backbone.config.hidden_size if self.projection is None else self.projection.out_features
 
     @property
     def device(self) -> torch.device:
@@ -136,6 +149,32 @@ class SentenceEncoder(nn.Module):
         """Whether the head is applied in the present mode (training or test)."""
         return self.head is not None and (self.training or self.head_mode == "kept")
 
+    def project(self, weight: Tensor, bias: Tensor) -> None:
+        """Append the linear map y = weight x + bias, x being what the encoder gives before it is made a unit vector.
+
+        It is published as a core Dense module of sentence-transformers, and is not trained. A map that is there
+        already becomes one with it.
+
+        Args:
+            weight: [K, D], kept as float32.
+            bias: [K].
+
+        Raises:
+            CheckpointError: shapes that do not fit.
+        """
+        weight, bias = weight.double(), bias.double()
+        if weight.ndim != 2 or weight.shape[1] != self.width or bias.shape != weight.shape[:1]:
+            raise CheckpointError(
+                f"a linear map of shape {list(weight.shape)} with a bias of {list(bias.shape)} does not fit vectors "
+                f"of {self.width} numbers"
+            )
+        if self.projection is not None:
+            bias = bias + weight @ self.projection.bias.detach().cpu().double()
+            weight = weight @ self.projection.weight.detach().cpu().double()
+        projection = nn.Linear(weight.shape[1], weight.shape[0])
+        projection.load_state_dict({"weight": weight.float(), "bias": bias.float()})
+        self.projection = projection.requires_grad_(False).to(self.device)
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token ids [S, L] and mask [S, L] to float32 vectors [S, D]; not normalised."""
         pooler = self.pooler if self.training else self.eval_pooler
@@ -144,6 +183,10 @@ class SentenceEncoder(nn.Module):
         pooled = pool(outputs, attention_mask, pooler)
         if self.uses_head() and self.head is not None and pooler != "cls_before_pooler":
             pooled = torch.tanh(self.head(pooled)).float()
+        if self.projection is not None:
+            # Never in bfloat16: a whitening stretches small differences of large numbers.
+            with torch.autocast(pooled.device.type, enabled=False):
+                pooled = self.projection(pooled)
         return pooled
 
     @torch.no_grad()
@@ -210,8 +253,17 @@ class SentenceEncoder(nn.Module):
         merged(encoder.backbone).save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
         kept = encoder.head if self.head_mode == "kept" and self.eval_pooler != "cls_before_pooler" else None
-        num_layers = self.backbone.config.num_hidden_layers
-        write_layout(folder, self.eval_pooler, self.width, num_layers, self.max_length, kept, self.normalize)
+        config = self.backbone.config
+        write_layout(
+            folder,
+            self.eval_pooler,
+            config.hidden_size,
+            config.num_hidden_layers,
+            self.max_length,
+            kept,
+            self.normalize,
+            encoder.projection,
+        )
 
 
 def _find_layout(name_or_path: str, revision: str) -> Layout | None:

@@ -33,10 +33,15 @@ def contrastive_model(
         max_length: tokens a sentence in training; what a bank stores.
 
     Raises:
-        RecipeError: sampler and objective do not fit each other or the task.
+        RecipeError: sampler and objective do not fit each other or the task, or the encoder cannot be trained.
     """
     if args.two_encoders and args.same_dropout_mask:
         raise RecipeError("same_dropout_mask: masks of two encoders have nothing in common; leave two_encoders out")
+    if encoder.projection is not None:
+        raise RecipeError(
+            "model_name_or_path: the model ends in a linear map that was fitted to its vectors as they are, such as a "
+            "whitening; train the model it was fitted to, and fit it again afterwards"
+        )
     options = options if options is not None else NegativesArguments()
     negatives = make_negatives(negatives, options, encoder.width, args.seed)
     objective = make_objective(args.objective, args.temperature, args.margin)

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from hf_contrastive.evaluation import alignment, cosine, geometry, spearman, uniformity
+from hf_contrastive.evaluation import (
+    alignment,
+    cosine,
+    effective_rank,
+    geometry,
+    mean_cosine,
+    singular_values,
+    spearman,
+    uniformity,
+)
 
 
 def unit(row):
@@ -116,3 +125,48 @@ def test_spearman_of_a_collapsed_encoder_is_zero():
 def test_spearman_refuses_what_cannot_be_ranked(scores, gold, message):
     with pytest.raises(ValueError, match=message):
         spearman(scores, gold)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-6)])
+def test_mean_cosine_is_the_mean_over_all_pairs(dtype, tolerance):
+    rows = [unit(row) for row in vectors().tolist()]
+    pairs = [float(np.dot(rows[i], rows[j])) for i in range(len(rows)) for j in range(i)]
+    assert mean_cosine(vectors().to(dtype)) == pytest.approx(sum(pairs) / len(pairs), abs=tolerance)
+
+
+def test_mean_cosine_of_a_zero_vector_with_any_other_is_zero():
+    assert mean_cosine([[0.0, 0.0], [3.0, 0.0], [5.0, 0.0]]) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("rows, width", [(23, 5), (5, 23), (9, 9)])
+def test_singular_values_are_those_of_the_unit_rows(rows, width):
+    x = vectors(rows, width)
+    expected = np.linalg.svd(np.array([unit(row) for row in x.tolist()]), compute_uv=False)
+    found = singular_values(x)
+    assert found.shape == (min(rows, width),) and found.dtype == torch.float64
+    np.testing.assert_allclose(found.numpy(), expected / expected[0], atol=1e-9)
+    np.testing.assert_allclose(singular_values(x.float()).numpy(), expected / expected[0], atol=1e-6)
+
+
+def test_singular_values_of_a_matrix_that_lacks_directions_end_in_zeros():
+    x = vectors(23, 2) @ vectors(2, 6, seed=1)
+    assert (singular_values(x)[2:] < 1e-7).all()
+
+
+def test_effective_rank_is_the_exponential_of_the_entropy():
+    values = [3.0, 2.0, 0.5, 0.0]
+    shares = [value / 5.5 for value in values if value]
+    expected = math.exp(-sum(share * math.log(share) for share in shares))
+    assert effective_rank(values) == pytest.approx(expected, abs=1e-12)
+    assert effective_rank(torch.tensor(values) * 7) == pytest.approx(expected, abs=1e-6)
+    assert effective_rank([2.0, 2.0, 2.0]) == pytest.approx(3) and effective_rank([0.0, 4.0]) == pytest.approx(1)
+
+
+def test_spectra_refuse_what_has_none():
+    with pytest.raises(ValueError, match="at least 2 rows"):
+        mean_cosine(torch.ones(1, 3))
+    with pytest.raises(ValueError, match="all vectors are zero"):
+        singular_values(torch.zeros(3, 3))
+    for values in ([], [0.0, 0.0], [1.0, -1.0], [[1.0]], [math.nan]):
+        with pytest.raises(ValueError, match="none negative and one positive"):
+            effective_rank(values)
