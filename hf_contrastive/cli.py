@@ -1,4 +1,4 @@
-"""The command line: `hf-contrastive train | evaluate | mine | whiten | look | words | graph | hypernymy | ...`."""
+"""The command line: `hf-contrastive train | evaluate | encode | search | mine | look | words | graph | ...`."""
 
 import logging
 import os
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from hf_contrastive.commands.graphs import graph_app, hypernymy_app
 from hf_contrastive.commands.look import look
+from hf_contrastive.commands.retrieval import encode, search
 from hf_contrastive.commands.whiten import whiten
 from hf_contrastive.commands.words import app as words_app
 from hf_contrastive.errors import ContrastiveError
@@ -25,6 +26,8 @@ app.add_typer(graph_app, name="graph")
 app.add_typer(hypernymy_app, name="hypernymy")
 app.command()(whiten)
 app.command()(look)
+app.command()(encode)
+app.command()(search)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -49,9 +52,11 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(help="Checkpoint folder or Hub name, ours or not.")],
     pooler: Annotated[str | None, typer.Option(help="Default: what the model's own files say, else avg.")] = None,
-    tasks: Annotated[list[str], typer.Option("--task", help="sts, transfer; may be given twice.")] = ["sts"],  # noqa: B006
+    tasks: Annotated[list[str], typer.Option("--task", help="sts, transfer, retrieval; repeatable.")] = ["sts"],  # noqa: B006
     sts_data: Annotated[str | None, typer.Option(help="Folder of STS files; default: HF_CONTRASTIVE_DATA.")] = None,
     transfer_data: Annotated[str | None, typer.Option(help="Folder in SentEval's layout.")] = None,
+    retrieval_data: Annotated[str | None, typer.Option(help="Folder in BEIR's layout, or a folder of those.")] = None,
+    retrieval_index: Annotated[str, typer.Option(help="exact, or FAISS's flat, ivf, hnsw.")] = "exact",
     output: Annotated[Path | None, typer.Option(help="JSON file for the table.")] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens a sentence; default: the model's own.")] = None,
     batch_size: Annotated[int, typer.Option(help="Sentences at a time.")] = 64,
@@ -59,7 +64,7 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")] = None,
     revision: Annotated[str, typer.Option(help="Branch, tag or commit on the Hub.")] = "main",
 ) -> None:
-    """Print and save the STS or transfer table of any checkpoint."""
+    """Print and save the STS, transfer or retrieval table of any checkpoint."""
     from hf_contrastive.training.measure import evaluate_model
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -70,6 +75,8 @@ def evaluate(
             tasks=tasks,
             sts_data=sts_data,
             transfer_data=transfer_data,
+            retrieval_data=retrieval_data,
+            retrieval_index=retrieval_index,
             output=output,
             max_length=max_length,
             batch_size=batch_size,

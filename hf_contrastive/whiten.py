@@ -22,10 +22,10 @@ from hf_contrastive.arguments import DataArguments
 from hf_contrastive.data import load_training_data
 from hf_contrastive.errors import CheckpointError, DataError, RecipeError
 from hf_contrastive.files import whole_file, write_json
-from hf_contrastive.mining.fingerprint import model_fingerprint
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.models.loading import load_for_inference
 from hf_contrastive.models.whitening import RunningMoments, Whitening, check_enough, fit_whitening
+from hf_contrastive.retrieval.fingerprint import model_fingerprint
 
 logger = logging.getLogger(__name__)
 

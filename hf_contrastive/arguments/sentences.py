@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "last")
 HEADS = ("none", "train_only", "kept")
 OBJECTIVES = ("infonce", "sampled_softmax", "negative_sampling", "nce", "triplet", "order")
-EVALUATION_TASKS = ("sts", "transfer")
+EVALUATION_TASKS = ("sts", "transfer", "retrieval")
+RETRIEVAL_INDEXES = ("exact", "flat", "ivf", "hnsw")
 
 
 @dataclass
@@ -147,6 +148,10 @@ class EvaluationArguments:
     transfer_data: str | None = field(
         default=None, metadata={"help": "Folder in SentEval's layout; default: HF_CONTRASTIVE_DATA/transfer."}
     )
+    retrieval_data: str | None = field(
+        default=None,
+        metadata={"help": "Folder in BEIR's layout, or a folder of those; default: HF_CONTRASTIVE_DATA/retrieval."},
+    )
     dev_data: str | None = field(
         default=None,
         metadata={"help": "TSV with score, sentence1, sentence2 that chooses the checkpoint; default: STS-B dev."},
@@ -155,7 +160,8 @@ class EvaluationArguments:
         default=None, metadata={"help": "TSV like dev_data that is measured before and after training."}
     )
     final_evaluation: list[str] = field(
-        default_factory=list, metadata={"help": "What else is measured before and after training: sts, transfer."}
+        default_factory=list,
+        metadata={"help": "What else is measured before and after training: sts, transfer, retrieval."},
     )
     baseline_pooler: str = field(default="avg", metadata={"help": "Pooler of the measurement before training."})
     eval_pooler: str | None = field(default=None, metadata={"help": "Pooler at test; default: the training pooler."})

@@ -14,6 +14,7 @@ from hf_contrastive.data.hierarchy import Hierarchy, load_hierarchy
 from hf_contrastive.data.hierarchy_negatives import NEGATIVE_KINDS
 from hf_contrastive.data.known import load_known_pairs
 from hf_contrastive.data.loading import canonical_dataset, check_enough_rows, load_training_data
+from hf_contrastive.data.passages import load_passages
 from hf_contrastive.data.tokenization import TokenizationReport, sentence_key, tokenize_dataset
 from hf_contrastive.data.triples import (
     KnowledgeGraph,
@@ -54,6 +55,7 @@ __all__ = [
     "load_hierarchy",
     "load_knowledge_graph",
     "load_known_pairs",
+    "load_passages",
     "load_training_data",
     "load_word_corpus",
     "read_rows",

@@ -1,11 +1,11 @@
 """Training data under the canonical names `anchor`, `positive`, `negatives`, from local files or the Hub."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, IterableDataset, load_dataset
+from datasets import Dataset, Features, IterableDataset, load_dataset
 from datasets.exceptions import DatasetGenerationError, DatasetsError
 
 from hf_contrastive import __version__
@@ -36,7 +36,7 @@ def load_training_data(args: DataArguments) -> Dataset | IterableDataset:
     else:
         dataset, columns = _from_hub(args)
     if args.max_train_rows is not None:
-        dataset = _first_rows(dataset, args.max_train_rows)
+        dataset = first_rows(dataset, args.max_train_rows, "max_train_rows")
     if isinstance(dataset, Dataset):
         logger.info("%s: %s rows", args.train_data, f"{len(dataset):,}")
         if columns.negatives:
@@ -77,19 +77,27 @@ def _from_files(args: DataArguments) -> tuple[Dataset | IterableDataset, Columns
         # A list is what `datasets` shards across workers and ranks, file by file.
         shards = {"files": [str(path) for path in paths], "columns": columns}
         return IterableDataset.from_generator(_read, features=columns.features, gen_kwargs=shards), columns
+    return cached_from_files(_read_stamped, paths, columns.features, {"columns": columns}), columns
+
+
+def cached_from_files(
+    read: Callable[..., Iterator[dict[str, Any]]], paths: Sequence[Path], features: Features, given: dict[str, Any]
+) -> Dataset:
+    """Rows that `read(files, stamps, **given)` yields, cached until one of the files changes.
+
+    Raises:
+        DataError: as `read` raised it.
+    """
     files = tuple(str(path) for path in paths)
     stamps = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     try:
-        dataset = Dataset.from_generator(
-            _read_stamped,
-            features=columns.features,
-            gen_kwargs={"files": files, "columns": columns, "stamps": (__version__, *stamps)},
+        return Dataset.from_generator(
+            read, features=features, gen_kwargs={"files": files, "stamps": (__version__, *stamps), **given}
         )
     except DatasetGenerationError as error:
         if isinstance(error.__cause__, DataError):
             raise error.__cause__ from None
         raise
-    return dataset, columns
 
 
 def _read(files: Sequence[str], columns: Columns) -> Iterator[dict[str, Any]]:
@@ -104,9 +112,20 @@ def _read_stamped(files: Sequence[str], columns: Columns, stamps: Sequence[Any])
 
 
 def _from_hub(args: DataArguments) -> tuple[Dataset | IterableDataset, Columns]:
+    dataset = load_from_hub(args)
+    columns = _choose(args, dataset.column_names or list(next(iter(dataset))), args.train_data)
+    return _under_canonical_names(dataset, columns, args.train_data), columns
+
+
+def load_from_hub(args: DataArguments) -> Dataset | IterableDataset:
+    """The dataset as the Hub has it.
+
+    Raises:
+        DataError: the Hub does not give it.
+    """
     name = args.train_data
     try:
-        dataset = load_dataset(
+        return load_dataset(
             name,
             args.train_data_name,
             data_files=args.train_data_files,
@@ -119,8 +138,6 @@ def _from_hub(args: DataArguments) -> tuple[Dataset | IterableDataset, Columns]:
             f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); correct the path or the name, "
             f"its train_data_name, train_data_files or train_split, or check the connection and HF_TOKEN"
         ) from error
-    columns = _choose(args, dataset.column_names or list(next(iter(dataset))), name)
-    return _under_canonical_names(dataset, columns, name), columns
 
 
 def canonical_dataset(dataset: Dataset | IterableDataset, present: Sequence[str]) -> Dataset | IterableDataset:
@@ -173,14 +190,15 @@ def _choose(args: DataArguments, present: Sequence[str], source: str) -> Columns
     return columns
 
 
-def _first_rows(dataset: Dataset | IterableDataset, count: int) -> Dataset | IterableDataset:
+def first_rows(dataset: Dataset | IterableDataset, count: int, key: str) -> Dataset | IterableDataset:
+    """The first rows; what is left out is logged under the name of the setting."""
     if isinstance(dataset, IterableDataset):
-        logger.info("max_train_rows: the stream ends after %s rows", f"{count:,}")
+        logger.info("%s: the stream ends after %s rows", key, f"{count:,}")
         return dataset.take(count)
     if len(dataset) <= count:
         return dataset
     left_out = len(dataset) - count
-    logger.info("max_train_rows: the first %s rows are used, %s are left out", f"{count:,}", f"{left_out:,}")
+    logger.info("%s: the first %s rows are used, %s are left out", key, f"{count:,}", f"{left_out:,}")
     return dataset.select(range(count))
 
 

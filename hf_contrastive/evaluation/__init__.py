@@ -1,4 +1,4 @@
-"""How it is measured: STS, transfer, alignment and uniformity of functions from sentences to vectors; word vectors."""
+"""How it is measured: STS, transfer, retrieval and geometry of functions from sentences to vectors; word vectors."""
 
 from hf_contrastive.evaluation.analogies import AnalogyResult, AnalogyScore, evaluate_analogies
 from hf_contrastive.evaluation.environment import environment
@@ -22,7 +22,14 @@ from hf_contrastive.evaluation.metrics import metric_path
 from hf_contrastive.evaluation.neighbours import neighbours_table
 from hf_contrastive.evaluation.pairs import ScoredPairs, load_sts_pairs
 from hf_contrastive.evaluation.report import EvaluationResults, print_table, save_json
-from hf_contrastive.evaluation.sources import resolve_dev_source, resolve_sts_source, resolve_transfer_folder
+from hf_contrastive.evaluation.retrieval import RetrievalResult, RetrievalScore, evaluate_retrieval
+from hf_contrastive.evaluation.retrieval_data import RetrievalData, load_retrieval_data
+from hf_contrastive.evaluation.sources import (
+    resolve_dev_source,
+    resolve_retrieval_folders,
+    resolve_sts_source,
+    resolve_transfer_folder,
+)
 from hf_contrastive.evaluation.sts import STS_TASKS, STSResult, STSScore, evaluate_pairs, evaluate_sts
 from hf_contrastive.evaluation.transfer import TransferResult, TransferScore, evaluate_transfer
 from hf_contrastive.evaluation.transfer_data import TRANSFER_TASKS
@@ -45,6 +52,9 @@ __all__ = [
     "KindScore",
     "LinkPredictionResult",
     "RankMetrics",
+    "RetrievalData",
+    "RetrievalResult",
+    "RetrievalScore",
     "STSResult",
     "STSScore",
     "ScoredPairs",
@@ -62,15 +72,18 @@ __all__ = [
     "evaluate_hypernymy",
     "evaluate_link_prediction",
     "evaluate_pairs",
+    "evaluate_retrieval",
     "evaluate_sts",
     "evaluate_transfer",
     "evaluate_word_similarity",
+    "load_retrieval_data",
     "load_sts_pairs",
     "mean_cosine",
     "metric_path",
     "neighbours_table",
     "print_table",
     "resolve_dev_source",
+    "resolve_retrieval_folders",
     "resolve_sts_source",
     "resolve_transfer_folder",
     "save_json",

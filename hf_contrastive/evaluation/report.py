@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf_contrastive.evaluation.environment import environment
+from hf_contrastive.evaluation.retrieval import RECALL_AT, RetrievalResult
 from hf_contrastive.evaluation.sts import STS_SHORT_NAMES, STSResult
 from hf_contrastive.evaluation.transfer import TransferResult
 from hf_contrastive.evaluation.transfer_data import TRANSFER_SHORT_NAMES
@@ -23,18 +24,20 @@ class EvaluationResults:
         name: of the encoder, or of the moment ("before training").
         sts: correlations in [-1, 1].
         transfer: accuracies in [0, 1].
+        retrieval: nDCG, MRR and recall in [0, 1].
         seconds: what the evaluation took.
     """
 
     name: str
     sts: STSResult | None = None
     transfer: TransferResult | None = None
+    retrieval: RetrievalResult | None = None
     seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; numbers as measured, not multiplied by 100."""
         out = asdict(self)
-        for key, part in (("sts", self.sts), ("transfer", self.transfer)):
+        for key, part in (("sts", self.sts), ("transfer", self.transfer), ("retrieval", self.retrieval)):
             if part is not None:
                 out[key]["average"] = part.average
         if self.sts is not None:
@@ -65,6 +68,25 @@ def print_table(*results: EvaluationResults, console: Console | None = None) -> 
     if transfer:
         rows = [(name, {task: score.accuracy for task, score in r.scores.items()}, r.average) for name, r in transfer]
         console.print(_table("Transfer, accuracy x 100", TRANSFER_SHORT_NAMES, rows, set()))
+    found = [(result.name, result.retrieval) for result in results if result.retrieval is not None]
+    if found:
+        console.print(_retrieval_table(found))
+
+
+def _retrieval_table(found: Sequence[tuple[str, RetrievalResult]]) -> Table:
+    metrics = ["nDCG@10", "MRR@10", *(f"recall@{k}" for k in RECALL_AT)]
+    searches = ", ".join(dict.fromkeys(result.index for _, result in found))
+    table = Table("", "", title=f"Retrieval, x 100, search: {searches}")
+    for column in (*metrics, "queries", "documents"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, result in found:
+        for collection, score in result.scores.items():
+            values = [score.ndcg_at_10, score.mrr_at_10, *(score.recall[str(k)] for k in RECALL_AT)]
+            sizes = (f"{score.queries:,}", f"{score.documents:,}")
+            table.add_row(name, collection, *(f"{100 * value:.2f}" for value in values), *sizes)
+        if len(result.scores) > 1:
+            table.add_row(name, "Avg.", f"{100 * result.average:.2f}")
+    return table
 
 
 def _table(

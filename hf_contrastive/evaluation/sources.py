@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from hf_contrastive.arguments import EvaluationArguments
 from hf_contrastive.errors import DataError
+from hf_contrastive.evaluation.retrieval_data import is_retrieval_folder
 
 DATA_VARIABLE = "HF_CONTRASTIVE_DATA"
 
@@ -54,6 +55,23 @@ def resolve_transfer_folder(transfer_data: str | None) -> Path:
     if folder is None:
         raise DataError(f"transfer_data: not set, and neither is {DATA_VARIABLE}; {remedy}")
     return folder
+
+
+def resolve_retrieval_folders(retrieval_data: str | None) -> dict[str, Path]:
+    """Collections in BEIR's layout, by name: `retrieval_data`, or those in it; else `$HF_CONTRASTIVE_DATA/retrieval`.
+
+    Raises:
+        DataError: neither is set, or there is no collection.
+    """
+    remedy = "set retrieval_data to a folder with corpus.jsonl, queries.jsonl and qrels/test.tsv, or a folder of those"
+    folder = _resolve_folder("retrieval_data", retrieval_data, "retrieval", remedy)
+    if folder is None:
+        raise DataError(f"retrieval_data: not set, and neither is {DATA_VARIABLE}; {remedy}")
+    candidates = [folder] if is_retrieval_folder(folder) else sorted(folder.iterdir())
+    folders = {path.resolve().name: path for path in candidates if path.is_dir() and is_retrieval_folder(path)}
+    if not folders:
+        raise DataError(f"retrieval_data: {folder} has no collection in BEIR's layout; {remedy}")
+    return folders
 
 
 def _resolve_folder(key: str, given: str | None, name: str, remedy: str) -> Path | None:

@@ -1,23 +1,24 @@
 """`hf-contrastive mine`: load, encode, search, write; each step is taken up where a killed run left it."""
 
 import logging
-from datetime import timedelta
+from functools import partial
 
-import torch
+import numpy as np
 from accelerate import PartialState
 
 from hf_contrastive.files import write_json
 from hf_contrastive.mining.corpus import load_corpus
-from hf_contrastive.mining.embed import Vectors, encode_missing
-from hf_contrastive.mining.fingerprint import model_fingerprint
-from hf_contrastive.mining.index import load_faiss, resolve_index
 from hf_contrastive.mining.output import MiningReport, print_report, write_output
 from hf_contrastive.mining.search import Results, search_missing
 from hf_contrastive.mining.settings import MiningSettings, check_output
-from hf_contrastive.mining.work import SETTINGS, check_settings
-from hf_contrastive.models import SentenceEncoder
+from hf_contrastive.retrieval.fingerprint import model_fingerprint
+from hf_contrastive.retrieval.index import load_faiss, resolve_index
+from hf_contrastive.retrieval.vectors import Vectors, encode_missing, load_encoder, processes
+from hf_contrastive.retrieval.work import check_settings
 
 logger = logging.getLogger(__name__)
+
+SETTINGS = "mine.json"
 
 
 def mine(settings: MiningSettings) -> MiningReport | None:
@@ -31,8 +32,10 @@ def mine(settings: MiningSettings) -> MiningReport | None:
     """
     load_faiss()
     check_output(settings)
-    ranks = _processes(settings.device)
-    encoder = _load_encoder(settings, ranks)
+    ranks = processes(settings.device)
+    encoder = load_encoder(
+        settings.model, settings.pooler, settings.max_length, settings.revision, settings.device, ranks
+    )
     with ranks.main_process_first():
         corpus = load_corpus(settings)
     kind = resolve_index(settings.index, len(corpus.candidates))
@@ -47,7 +50,14 @@ def mine(settings: MiningSettings) -> MiningReport | None:
     _begin(settings, encoding, settings.search_keys(kind), ranks)
 
     vectors = Vectors(settings.work / "vectors", len(corpus.places), encoder.width, settings.shard_size)
-    encode_missing(encoder, corpus, vectors, ranks, settings.batch_size, settings.bf16)
+    encode_missing(
+        vectors,
+        lambda span: corpus.texts(np.asarray(span)).to_pylist(),
+        partial(encoder.encode, batch_size=settings.batch_size, bf16=settings.bf16, normalize=True),
+        encoder,
+        ranks,
+        "distinct texts",
+    )
     results = Results(settings.work / "search", len(corpus.anchors), settings.rules.k, settings.shard_size)
     search_missing(corpus, vectors, results, settings.rules, kind, settings.nprobe, ranks)
     report = None
@@ -60,28 +70,14 @@ def mine(settings: MiningSettings) -> MiningReport | None:
     return report
 
 
-def _processes(device: str | None) -> PartialState:
-    """This process among those that were launched with it."""
-    cpu = device is not None and torch.device(device).type == "cpu"
-    # Shards take processes unequally long, and all wait for one to train the index.
-    return PartialState(cpu=cpu, timeout=timedelta(days=2))
-
-
-def _load_encoder(settings: MiningSettings, ranks: PartialState) -> SentenceEncoder:
-    with ranks.main_process_first():
-        encoder = SentenceEncoder.from_pretrained(
-            settings.model, pooler=settings.pooler, max_length=settings.max_length, revision=settings.revision
-        )
-    encoder.check_positions(encoder.max_length)
-    return encoder.to(settings.device or ranks.device).eval()
-
-
 def _begin(settings: MiningSettings, encoding: dict, search: dict, ranks: PartialState) -> None:
     """Write the settings down, or find them written as they are."""
     work, searched = settings.work, settings.work / "search"
-    check_settings(work, encoding, f"choose another --output, or delete {work} to start afresh")
+    check_settings(work / SETTINGS, encoding, f"choose another --output, or delete {work} to start afresh")
     check_settings(
-        searched, search, f"choose another --output, or delete {searched} to search anew, which keeps the vectors"
+        searched / SETTINGS,
+        search,
+        f"choose another --output, or delete {searched} to search anew, which keeps the vectors",
     )
     ranks.wait_for_everyone()
     if ranks.is_main_process:

@@ -12,11 +12,11 @@ from tqdm.auto import tqdm
 
 from hf_contrastive.files import whole_file
 from hf_contrastive.mining.corpus import Corpus
-from hf_contrastive.mining.embed import Vectors
 from hf_contrastive.mining.filters import REASONS, Rules, select
-from hf_contrastive.mining.index import NeighbourIndex, train_centroids
-from hf_contrastive.mining.work import Shards
 from hf_contrastive.negatives import KnownPairs
+from hf_contrastive.retrieval.index import NeighbourIndex, train_centroids
+from hf_contrastive.retrieval.vectors import Vectors
+from hf_contrastive.retrieval.work import Shards
 
 logger = logging.getLogger(__name__)
 

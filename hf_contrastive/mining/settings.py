@@ -1,15 +1,14 @@
 """What `hf-contrastive mine` can be told, checked before anything is loaded."""
 
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from hf_contrastive.arguments import POOLERS, one_of
+from hf_contrastive.arguments import one_of
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.mining.filters import Rules
+from hf_contrastive.retrieval.vectors import check_model_options
+from hf_contrastive.retrieval.work import check_writable, output_file, work_folder
 
 INDEXES = ("auto", "flat", "ivf")
 FORMATS = (".parquet", ".jsonl")
@@ -65,8 +64,6 @@ class MiningSettings:
 
     def __post_init__(self) -> None:
         one_of("index", self.index, INDEXES)
-        if self.pooler is not None:
-            one_of("pooler", self.pooler, POOLERS)
         if self.positive is not None and self.anchor is None:
             raise RecipeError("positive: needs anchor beside it; name both columns")
         if self.corpus_column is not None and self.corpus is None:
@@ -74,13 +71,7 @@ class MiningSettings:
         for key in ("batch_size", "nprobe", "shard_size"):
             if getattr(self, key) < 1:
                 raise RecipeError(f"{key}: must be positive, got {getattr(self, key)}")
-        if self.max_length is not None and self.max_length < 3:
-            raise RecipeError(f"max_length: must be at least 3 tokens, got {self.max_length}")
-        if self.device is not None:
-            try:
-                torch.device(self.device)
-            except RuntimeError as error:
-                raise RecipeError(f"device: {self.device!r} is none; say cpu, cuda or cuda:1") from error
+        check_model_options(self.pooler, self.max_length, self.device)
 
     @property
     def file(self) -> Path:
@@ -89,16 +80,12 @@ class MiningSettings:
         Raises:
             RecipeError: a suffix that is not known.
         """
-        if self.output.suffix.lower() in FORMATS and not self.output.is_dir():
-            return self.output
-        if self.output.is_dir() or not self.output.suffix:
-            return self.output / "mined.parquet"
-        raise RecipeError(f"output: {self.output} is neither a folder nor one of *{', *'.join(FORMATS)}")
+        return output_file(self.output, "mined.parquet", FORMATS)
 
     @property
     def work(self) -> Path:
         """Folder of vectors and search results, beside the file."""
-        return self.file.with_name(self.file.name + ".work")
+        return work_folder(self.file)
 
     def search_keys(self, index: str) -> dict[str, Any]:
         """What decides the search, beside the vectors; `index` as `auto` was resolved."""
@@ -114,9 +101,4 @@ def check_output(settings: MiningSettings) -> None:
     file = settings.file
     if file.exists() and not settings.work.is_dir():
         raise RecipeError(f"output: {file} exists and was not begun here; choose another --output or delete it")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".writable-"):
-            pass
-    except OSError as error:
-        raise RecipeError(f"output: {file.parent} cannot be written ({error.strerror}); choose another") from error
+    check_writable(file)

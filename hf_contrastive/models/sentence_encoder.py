@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -22,6 +21,7 @@ from hf_contrastive.models.dropout import use_fast_dropout
 from hf_contrastive.models.lora import add_lora, merged
 from hf_contrastive.models.module_files import Layout, read_layout, write_layout
 from hf_contrastive.models.pooling import NEEDS_ALL_LAYERS, pool
+from hf_contrastive.models.token_batches import token_batches
 
 logger = logging.getLogger(__name__)
 
@@ -195,6 +195,7 @@ class SentenceEncoder(nn.Module):
         sentences: Sequence[str],
         *,
         batch_size: int = 64,
+        batch_tokens: int | None = None,
         bf16: bool = False,
         progress: bool = False,
         normalize: bool | None = None,
@@ -204,7 +205,8 @@ class SentenceEncoder(nn.Module):
 
         Args:
             sentences: N strings; each truncated to `max_length` tokens.
-            batch_size: sentences at a time, sorted by length.
+            batch_size: sentences at a time; sentences of like numbers of tokens share a batch.
+            batch_tokens: tokens at a time, padding included, in place of `batch_size`.
             bf16: run the backbone under bfloat16 autocast.
             progress: show a bar with the rate and the time left.
             normalize: unit vectors; default: what the folder says.
@@ -218,25 +220,18 @@ class SentenceEncoder(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            lengths = np.array([len(sentence) for sentence in sentences])
-            order = np.argsort(-lengths, kind="stable")
             out = torch.empty(len(sentences), self.width)
+            batches = token_batches(sentences, self.tokenizer, self.max_length, batch_size, batch_tokens)
             bar = tqdm(total=len(sentences), unit="sentences", desc="encode", disable=not progress)
             # One context for all batches: autocast keeps the converted weights until it is left.
             with bar, torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                for start in range(0, len(sentences), batch_size):
-                    rows = order[start : start + batch_size]
-                    out[torch.from_numpy(rows)] = self._encode_batch([sentences[i] for i in rows], forward or self)
-                    bar.update(len(rows))
+                for places, tokens, mask in batches:
+                    vectors = (forward or self)(tokens.to(self.device), mask.to(self.device))
+                    out[torch.from_numpy(places)] = vectors.float().cpu()
+                    bar.update(len(places))
         finally:
             self.train(was_training)
         return nn.functional.normalize(out, dim=-1) if (self.normalize if normalize is None else normalize) else out
-
-    def _encode_batch(self, sentences: list[str], forward: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        tokens = self.tokenizer(
-            sentences, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
-        ).to(self.device)
-        return forward(tokens["input_ids"], tokens["attention_mask"]).float().cpu()
 
     def save_pretrained(self, folder: str | Path, state_dict: dict[str, Tensor] | None = None) -> None:
         """Write a folder that AutoModel, SentenceTransformer and `from_pretrained` load; adapters are merged.

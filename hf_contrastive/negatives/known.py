@@ -51,7 +51,7 @@ class KnownPairs(nn.Module):
         return self._one_by_one(place, candidate_keys) & (end > begin).unsqueeze(1)
 
     def _one_by_one(self, place: Tensor, wanted: Tensor) -> Tensor:
-        """Which candidates [B, K] or [1, P] the anchors at `place` [B] have: a pair of two places is one number to search for."""
+        """Which of candidates [B, K] or [1, P] anchors at `place` [B] have; a pair of places is one number to find."""
         if self._search is None or self._search[0].device != place.device:
             distinct = self.candidates.unique().long()
             rows = torch.arange(len(self.anchors), device=place.device).repeat_interleave(self.starts.diff())

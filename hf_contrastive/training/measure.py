@@ -13,11 +13,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from hf_contrastive.arguments import EVALUATION_TASKS, POOLERS, EvaluationArguments, one_of
+from hf_contrastive.arguments import EVALUATION_TASKS, POOLERS, RETRIEVAL_INDEXES, EvaluationArguments, one_of
 from hf_contrastive.evaluation.encoding import Encode
 from hf_contrastive.evaluation.pairs import load_sts_pairs
 from hf_contrastive.evaluation.report import EvaluationResults, print_table, save_json
-from hf_contrastive.evaluation.sources import resolve_dev_source, resolve_sts_source, resolve_transfer_folder
+from hf_contrastive.evaluation.retrieval import evaluate_retrieval
+from hf_contrastive.evaluation.sources import (
+    resolve_dev_source,
+    resolve_retrieval_folders,
+    resolve_sts_source,
+    resolve_transfer_folder,
+)
 from hf_contrastive.evaluation.sts import evaluate_pairs, evaluate_sts
 from hf_contrastive.evaluation.transfer import evaluate_transfer
 from hf_contrastive.files import write_json
@@ -60,6 +66,8 @@ class Measurements:
         self.test = load_sts_pairs(args.test_data) if args.test_data is not None else None
         self.sts = resolve_sts_source(args.sts_data) if "sts" in args.final_evaluation else None
         self.transfer = resolve_transfer_folder(args.transfer_data) if "transfer" in args.final_evaluation else None
+        wanted = "retrieval" in args.final_evaluation
+        self.retrieval = resolve_retrieval_folders(args.retrieval_data) if wanted else None
 
     def before(self, trainer: "ContrastiveTrainer") -> dict[str, Any]:
         """The checkpoint as it came: no head, `baseline_pooler`. Measured once a run."""
@@ -89,6 +97,7 @@ class Measurements:
             name,
             sts=evaluate_sts(trainer.encode, self.sts, progress=show) if "sts" in self.args.final_evaluation else None,
             transfer=evaluate_transfer(trainer.encode, self.transfer, progress=show) if self.transfer else None,
+            retrieval=evaluate_retrieval(trainer.encode, self.retrieval, progress=show) if self.retrieval else None,
             seconds=round(time.perf_counter() - start, 1),
         )
         return {**figures, **results.to_dict()}
@@ -133,6 +142,8 @@ def _common_figures(before: dict[str, Any], after: dict[str, Any]) -> Iterator[t
         yield "STS average", before["sts"]["average"], after["sts"]["average"]
     if before.get("transfer") and after.get("transfer"):
         yield "transfer average (accuracy)", before["transfer"]["average"], after["transfer"]["average"]
+    if before.get("retrieval") and after.get("retrieval"):
+        yield "retrieval average (nDCG@10)", before["retrieval"]["average"], after["retrieval"]["average"]
 
 
 def evaluate_model(
@@ -142,6 +153,8 @@ def evaluate_model(
     tasks: Sequence[str] = ("sts",),
     sts_data: str | None = None,
     transfer_data: str | None = None,
+    retrieval_data: str | None = None,
+    retrieval_index: str = "exact",
     output: Path | None = None,
     max_length: int | None = None,
     batch_size: int = 64,
@@ -155,6 +168,8 @@ def evaluate_model(
         model: folder or Hub name, ours or not.
         pooler: default: what the model's own files say, else `avg`.
         tasks: of `EVALUATION_TASKS`.
+        retrieval_data: folder in BEIR's layout, or a folder of those.
+        retrieval_index: of `RETRIEVAL_INDEXES`.
         output: JSON file.
         device: default: the first accelerator, else the CPU.
 
@@ -167,6 +182,8 @@ def evaluate_model(
         one_of("pooler", pooler, POOLERS)
     sts = resolve_sts_source(sts_data) if "sts" in tasks else None
     transfer = resolve_transfer_folder(transfer_data) if "transfer" in tasks else None
+    one_of("retrieval_index", retrieval_index, RETRIEVAL_INDEXES)
+    retrieval = resolve_retrieval_folders(retrieval_data) if "retrieval" in tasks else None
     encoder = SentenceEncoder.from_pretrained(model, pooler=pooler, max_length=max_length, revision=revision)
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     encoder.to(device or accelerator or "cpu")
@@ -179,6 +196,7 @@ def evaluate_model(
         f"{model} ({encoder.eval_pooler})",
         sts=evaluate_sts(encode, sts) if "sts" in tasks else None,
         transfer=evaluate_transfer(encode, transfer) if transfer is not None else None,
+        retrieval=evaluate_retrieval(encode, retrieval, retrieval_index) if retrieval is not None else None,
         seconds=round(time.perf_counter() - start, 1),
     )
     print_table(results)

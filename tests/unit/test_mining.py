@@ -15,16 +15,17 @@ from helpers import tiny_bert, tiny_tokenizer
 from hf_contrastive.arguments import DataArguments
 from hf_contrastive.data import load_training_data
 from hf_contrastive.errors import RecipeError
-from hf_contrastive.mining import MiningSettings, Rules, index, search
+from hf_contrastive.mining import MiningSettings, Rules, search
 from hf_contrastive.mining.corpus import Corpus, make_corpus
-from hf_contrastive.mining.embed import Vectors
 from hf_contrastive.mining.filters import REASONS
-from hf_contrastive.mining.fingerprint import model_fingerprint
 from hf_contrastive.mining.output import columns_of, write_output
 from hf_contrastive.mining.search import Results, rounds, search_missing
 from hf_contrastive.mining.settings import check_output
-from hf_contrastive.mining.work import check_settings
 from hf_contrastive.models import SentenceEncoder
+from hf_contrastive.retrieval import index
+from hf_contrastive.retrieval.fingerprint import model_fingerprint
+from hf_contrastive.retrieval.vectors import Vectors
+from hf_contrastive.retrieval.work import check_settings
 
 WIDTH = 8
 RANKS = PartialState(cpu=True)
@@ -295,19 +296,19 @@ def test_fingerprints_follow_texts_weights_and_tokeniser() -> None:
 
 def test_a_work_folder_of_other_settings_is_refused_by_the_key(tmp_path: Path) -> None:
     settings = {"k": 5, "margin": None}
-    check_settings(tmp_path / "nowhere", settings, "go")
+    check_settings(tmp_path / "nowhere" / "mine.json", settings, "go")
     (tmp_path / "mine.json").write_text(json.dumps(settings))
-    check_settings(tmp_path, settings, "go")
+    check_settings(tmp_path / "mine.json", settings, "go")
     with pytest.raises(RecipeError, match=r"differ in margin \(not set -> 0.1\); choose another$"):
-        check_settings(tmp_path, {"k": 5, "margin": 0.1}, "choose another")
+        check_settings(tmp_path / "mine.json", {"k": 5, "margin": 0.1}, "choose another")
     (tmp_path / "mine.json").write_text("{")
     with pytest.raises(RecipeError, match="mine.json: not JSON"):
-        check_settings(tmp_path, settings, "go")
+        check_settings(tmp_path / "mine.json", settings, "go")
     (tmp_path / "mine.json").rename(tmp_path / "mine.json.partial")
-    check_settings(tmp_path, settings, "go")  # killed while it was first written
+    check_settings(tmp_path / "mine.json", settings, "go")  # killed while it was first written
     (tmp_path / "00000.npy").touch()
     with pytest.raises(RecipeError, match="no mine.json"):
-        check_settings(tmp_path, settings, "go")
+        check_settings(tmp_path / "mine.json", settings, "go")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
-"""The work folder beside the output: what a kill leaves of it is picked up again, by the same settings only."""
+"""The work folder beside an output: what a kill leaves of it is picked up again, by the same settings only."""
 
 import json
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
 from hf_contrastive.errors import RecipeError
-
-SETTINGS = "mine.json"
 
 
 class Shards:
@@ -55,28 +54,66 @@ class Shards:
         return path.is_file() and self._is_complete(path, len(self.span(number)))
 
 
-def check_settings(folder: Path, settings: Mapping[str, Any], remedy: str) -> None:
-    """Compare with the settings under which `folder` was begun; a folder that does not exist fits any.
+def output_file(output: Path, name: str, formats: Sequence[str]) -> Path:
+    """The file that `output` means: itself, or `name` in it where it is a folder.
+
+    Raises:
+        RecipeError: a suffix that is not among `formats`.
+    """
+    if output.suffix.lower() in formats and not output.is_dir():
+        return output
+    if output.is_dir() or not output.suffix:
+        return output / name
+    raise RecipeError(f"output: {output} is neither a folder nor one of *{', *'.join(formats)}")
+
+
+def work_folder(file: Path) -> Path:
+    """Where what belongs to an unfinished file is kept."""
+    return file.with_name(file.name + ".work")
+
+
+def check_writable(file: Path) -> None:
+    """Make the folder of a file; `RecipeError` where nothing can be written to it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".writable-"):
+            pass
+    except OSError as error:
+        raise RecipeError(f"output: {file.parent} cannot be written ({error.strerror}); choose another") from error
+
+
+def check_settings(path: Path, settings: Mapping[str, Any], remedy: str) -> None:
+    """Compare with the settings under which the folder of `path` was begun; a folder that does not exist fits any.
+
+    Args:
+        path: JSON file of the settings, in that folder.
+        settings: those of now.
+        remedy: what the user can do.
 
     Raises:
         RecipeError: names the keys that differ, and ends with `remedy`.
     """
-    path = folder / SETTINGS
+    folder = path.parent
     if not path.is_file():
         if folder.is_dir() and any(entry.suffix != ".partial" for entry in folder.iterdir()):
-            raise RecipeError(f"{folder}: holds files, but no {SETTINGS} that says how they were made; {remedy}")
+            raise RecipeError(f"{folder}: holds files, but no {path.name} that says how they were made; {remedy}")
         return
     try:
         old = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RecipeError(f"{path}: not JSON ({error}); {remedy}") from error
+    refuse_differences(folder, old, settings, remedy)
+
+
+def refuse_differences(begun: Path, old: Mapping[str, Any], settings: Mapping[str, Any], remedy: str) -> None:
+    """Raise `RecipeError`, with the keys that differ, where `begun` was made under other settings."""
     differ = [
         f"{key} ({_shown(old.get(key))} -> {_shown(settings.get(key))})"
         for key in dict.fromkeys((*settings, *old))
         if old.get(key) != settings.get(key)
     ]
     if differ:
-        raise RecipeError(f"{folder} was begun with other settings, which differ in {', '.join(differ)}; {remedy}")
+        raise RecipeError(f"{begun} was begun with other settings, which differ in {', '.join(differ)}; {remedy}")
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,138 @@
+"""Speed: `hf-contrastive encode` against `SentenceTransformer.encode`, same model, same precision, in turns.
+
+    HF_CONTRASTIVE_DATA=FOLDER python benchmarks/encode.py --model CHECKPOINT
+
+Ours is the whole command: reading and checking the file, encoding in shards, writing the vectors. Of the peer only the
+call of `encode` is timed, with the sentences in memory. Each measurement has a process of its own. Killed and started
+again with the same settings, it goes on where it stopped.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from harness import RESULTS, Measurement, Results, model_name, run_child, spread, start
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sentence_training import default_data, first_sentences
+
+from hf_contrastive.errors import RecipeError
+
+CONTESTANTS = ("ours", "peer")
+LABELS = {"ours": "hf-contrastive encode", "peer": "SentenceTransformer.encode"}
+TARGET = 1.2  # ours over the peer, on CPU
+
+
+def main(
+    model: Annotated[str, typer.Option(envvar="HF_CONTRASTIVE_CHECKPOINT", help="Folder or Hub name.")] = (
+        "distilbert-base-cased"
+    ),
+    data: Annotated[
+        Path | None, typer.Option(help="Text file; default: ${HF_CONTRASTIVE_DATA}/sentences/wiki_en.txt.gz.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Sentences, the first of the file.")] = 8192,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 2,
+    max_length: Annotated[int, typer.Option(min=3, help="Tokens a sentence.")] = 128,
+    batch_tokens: Annotated[int | None, typer.Option(min=1, help="Of ours; default: the command's own.")] = None,
+    peer_batch_size: Annotated[int, typer.Option(min=1, help="Sentences a batch of the peer; 32 is its own.")] = 32,
+    bf16: Annotated[bool, typer.Option(help="bfloat16 autocast, for both.")] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Measurements of each contestant.")] = 3,
+    output: Annotated[Path | None, typer.Option(help="Default: benchmarks/results/encode_DEVICE.json.")] = None,
+) -> None:
+    """Measure, print the table, write the JSON."""
+    if device not in ("cpu", "cuda"):
+        raise RecipeError(f"--device: unknown device {device!r}; choose cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("--device cuda: torch sees no GPU; measure with --device cpu")
+    settings = {
+        "model": model,
+        "data": str(data or default_data()),
+        "rows": rows,
+        "device": device,
+        "threads": threads,
+        "max_length": max_length,
+        "batch_tokens": batch_tokens,
+        "peer_batch_size": peer_batch_size,
+        "bf16": bf16,
+    }
+    named = {**settings, "model": model_name(model)}
+    output = output or RESULTS / f"encode_{device}.json"
+    results = Results(output, named, ["sentence-transformers"], summarise)
+    compare(results, settings, rounds)
+    show(results.summary)
+
+
+def compare(
+    results: Results, settings: dict[str, Any], rounds: int, run: Callable[..., Measurement] = run_child
+) -> None:
+    """Make the measurements that `results` lack, in turns."""
+    turns = [(turn, name) for turn in range(rounds) for name in CONTESTANTS]
+    missing = [(turn, name) for turn, name in turns if not results.has(round=turn, contestant=name)]
+    with tempfile.TemporaryDirectory() as folder:
+        sentences = Path(folder) / "sentences.txt"
+        lines = first_sentences(settings["data"], settings["rows"])
+        sentences.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        for turn, name in track(missing, "measuring", console=Console(stderr=True)):
+            variables = {
+                "OMP_NUM_THREADS": str(settings["threads"]),
+                "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
+                # Read anew by every process: nothing is found that an earlier one cached.
+                "HF_DATASETS_CACHE": str(Path(folder) / f"cache-{turn}"),
+            }
+            job = {**settings, "data": str(sentences), "contestant": name}
+            measured = run(Path(__file__).with_name("encode_contestant.py"), job, variables)
+            results.add({"round": turn, "contestant": name, **measured})
+
+
+def summarise(measurements: list[Measurement]) -> dict[str, Any]:
+    """Each contestant's rate, ours over the peer's round by round, and how far their vectors are apart."""
+    made = {name: {m["round"]: m for m in measurements if m["contestant"] == name} for name in CONTESTANTS}
+    summary: dict[str, Any] = {
+        name: {key: spread([m[key] for m in rounds.values()]) for key in ("sentences_per_second", "seconds")}
+        for name, rounds in made.items()
+        if rounds
+    }
+    both = sorted(made["ours"].keys() & made["peer"].keys())
+    if both:
+        ours, peers = ([made[name][turn] for turn in both] for name in CONTESTANTS)
+        pairs = list(zip(ours, peers, strict=True))
+        summary["ratio"] = spread([own["sentences_per_second"] / peer["sentences_per_second"] for own, peer in pairs])
+        summary["target"] = TARGET
+        summary["largest_difference"] = max(
+            float(np.abs(np.array(own["probe"]) - np.array(peer["probe"])).max()) for own, peer in pairs
+        )
+    return summary
+
+
+def show(summary: dict[str, Any]) -> None:
+    """Print the table."""
+    table = Table("", "sentences/s", "min - max", "seconds", title="encoding")
+    for name in CONTESTANTS:
+        if name in summary:
+            rate, seconds = summary[name]["sentences_per_second"], summary[name]["seconds"]
+            table.add_row(
+                LABELS[name],
+                f"{rate['mean']:.1f} ± {rate['stdev']:.1f}",
+                f"{rate['min']:.1f} - {rate['max']:.1f}",
+                f"{seconds['mean']:.1f}",
+            )
+    console = Console()
+    console.print(table)
+    if "ratio" in summary:
+        ratio = summary["ratio"]
+        console.print(
+            f"ours / peer: {ratio['mean']:.2f} ± {ratio['stdev']:.2f} (target on CPU {summary['target']}); "
+            f"vectors differ by {summary['largest_difference']:.1e} at most in the rows compared",
+            highlight=False,
+        )
+
+
+if __name__ == "__main__":
+    start(main)

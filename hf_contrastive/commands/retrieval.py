@@ -1,0 +1,166 @@
+"""`hf-contrastive encode` and `hf-contrastive search`."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hf_contrastive.errors import ContrastiveError
+
+if TYPE_CHECKING:
+    from hf_contrastive.retrieval.search import Searcher
+
+Columns = Annotated[
+    list[str] | None, typer.Option("--column", help="Column of the text; given twice: joined. Default: recognised.")
+]
+Ids = Annotated[str | None, typer.Option(help="Column of ids; default: rows by number, from 0.")]
+Pooler = Annotated[str | None, typer.Option(help="Default: what the model's own files say, else avg.")]
+MaxLength = Annotated[int | None, typer.Option(help="Tokens a text; default: the model's own.")]
+BatchTokens = Annotated[
+    int | None, typer.Option(help="Tokens at a time, padding included; default: 1024 on CPU, else 32768.")
+]
+Bf16 = Annotated[bool, typer.Option(help="Encode under bfloat16 autocast.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")]
+Revision = Annotated[str, typer.Option(help="Branch, tag or commit of the model on the Hub.")]
+
+
+def encode(
+    data: Annotated[str, typer.Argument(help="File, glob or Hub name.")],
+    model: Annotated[str, typer.Argument(help="Checkpoint folder or Hub name of the encoder.")],
+    output: Annotated[Path, typer.Option(help=".parquet or .npy file, or a folder for vectors.parquet.")],
+    column: Columns = None,
+    id_column: Ids = None,
+    data_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
+    split: Annotated[str, typer.Option(help="Split of a Hub dataset.")] = "train",
+    max_rows: Annotated[int | None, typer.Option(help="Only the first rows of DATA.")] = None,
+    text: Annotated[bool | None, typer.Option(help="Keep the texts beside the vectors; default in Parquet.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or float16 of the vectors.")] = "float32",
+    normalize: Annotated[bool | None, typer.Option(help="Unit vectors; default: what the model says.")] = None,
+    pooler: Pooler = None,
+    max_length: MaxLength = None,
+    batch_tokens: BatchTokens = None,
+    bf16: Bf16 = False,
+    device: Device = None,
+    revision: Revision = "main",
+    shard_size: Annotated[int, typer.Option(help="Texts a file of the work folder.")] = 8192,
+) -> None:
+    """Encode texts into a file of vectors, from wherever it stopped last."""
+    from hf_contrastive.retrieval.encode import encode as run
+    from hf_contrastive.retrieval.settings import EncodeSettings
+
+    _set_up_logging()
+    try:
+        run(
+            EncodeSettings(
+                data,
+                model,
+                output,
+                columns=tuple(column or ()),
+                id_column=id_column,
+                data_name=data_name,
+                split=split,
+                max_rows=max_rows,
+                text=text,
+                dtype=dtype,
+                normalize=normalize,
+                pooler=pooler,
+                max_length=max_length,
+                batch_tokens=batch_tokens,
+                bf16=bf16,
+                device=device,
+                revision=revision,
+                shard_size=shard_size,
+            )
+        )
+    except ContrastiveError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def search(
+    corpus: Annotated[str, typer.Argument(help="What `encode` wrote, or texts: file, glob, Hub name.")],
+    model: Annotated[str | None, typer.Option(help="Default: the one that encoded CORPUS.")] = None,
+    queries: Annotated[str | None, typer.Option(help="Texts, or what `encode` wrote; default: asked for.")] = None,
+    output: Annotated[Path | None, typer.Option(help=".tsv, .jsonl or .parquet file of the results.")] = None,
+    k: Annotated[int, typer.Option("--k", help="Results a query.")] = 10,
+    index: Annotated[str, typer.Option(help="flat (exact), ivf (inverted lists), hnsw (graph), or auto.")] = "auto",
+    nprobe: Annotated[int | None, typer.Option(help="Lists that ivf looks into; default: 32.")] = None,
+    ef_search: Annotated[int | None, typer.Option(help="Candidates hnsw keeps open; default: 128.")] = None,
+    column: Columns = None,
+    id_column: Ids = None,
+    query_column: Annotated[
+        list[str] | None, typer.Option("--query-column", help="Column of the queries; default: recognised.")
+    ] = None,
+    query_id_column: Annotated[str | None, typer.Option(help="Column of the queries' ids.")] = None,
+    pooler: Pooler = None,
+    max_length: MaxLength = None,
+    batch_tokens: BatchTokens = None,
+    bf16: Bf16 = False,
+    device: Device = None,
+    revision: Revision = "main",
+) -> None:
+    """Find the nearest texts: of queries in a file, or asked one by one."""
+    from hf_contrastive.retrieval.results import write_results
+    from hf_contrastive.retrieval.search import Searcher
+    from hf_contrastive.retrieval.settings import SearchSettings
+
+    _set_up_logging()
+    try:
+        searcher = Searcher(
+            SearchSettings(
+                corpus,
+                model=model,
+                queries=queries,
+                output=output,
+                k=k,
+                index=index,
+                nprobe=nprobe,
+                ef_search=ef_search,
+                columns=tuple(column or ()),
+                id_column=id_column,
+                query_columns=tuple(query_column or ()),
+                query_id_column=query_id_column,
+                pooler=pooler,
+                max_length=max_length,
+                batch_tokens=batch_tokens,
+                bf16=bf16,
+                device=device,
+                revision=revision,
+            )
+        )
+        if searcher.queries is not None and output is not None:
+            write_results(searcher, searcher.queries, output)
+        else:
+            _ask(searcher)
+    except ContrastiveError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def _ask(searcher: "Searcher") -> None:
+    """Queries from the keyboard until an empty line or the end of the input."""
+    console = Console()
+    console.print(f"{searcher.corpus.count:,} texts; an empty line ends", highlight=False)
+    while True:
+        try:
+            query = console.input("[bold]query[/bold]> ").strip()
+        except (EOFError, KeyboardInterrupt):
+            return
+        if not query:
+            return
+        texts = searcher.corpus.texts
+        table = Table("rank", "score", "id" if searcher.corpus.ids else "row", *([] if texts is None else ["text"]))
+        for rank, (row, score) in enumerate(searcher.ask(query), start=1):
+            shown = [] if texts is None else [escape(texts[row])]
+            table.add_row(str(rank), f"{score:.4f}", escape(str(searcher.corpus.id_of(row))), *shown)
+        console.print(table)
+
+
+def _set_up_logging() -> None:
+    """Messages of the main process alone."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    is_main = os.environ.get("RANK", "0") == "0"
+    logging.getLogger("hf_contrastive").setLevel(logging.INFO if is_main else logging.ERROR)
