@@ -35,11 +35,13 @@ class Interaction:
 
     Attributes:
         norms: what `norm` may be, the usual one first.
+        is_bilinear: whether scores are inner products of query and candidate.
         is_complex: whether rows are complex vectors, and D even.
         is_projected: whether rows come with projection vectors.
     """
 
     norms: tuple[int | None, ...] = (None,)
+    is_bilinear = False
     is_complex = False
     is_projected = False
 
@@ -63,6 +65,8 @@ class Interaction:
 
 
 class _Bilinear(Interaction):
+    is_bilinear = True
+
     def score(self, query: Rows, entity: Rows) -> Tensor:
         q, e = query[0], entity[0]
         if q.dim() == e.dim() == 3 and q.shape[1] == 1:  # [B, 1, D] and [B, K, D]: no products of that size are kept

@@ -85,11 +85,13 @@ class GraphScores(NamedTuple):
     Attributes:
         positive: [B].
         pools: [B, P] or [B, K] for each pool of candidates.
+        query: [B, D], what candidates were compared with; see `KnowledgeGraphModel.queries`.
         rows: [B, D] each: the vectors of heads, relations and tails, for a regulariser; phases are left out.
     """
 
     positive: Tensor
     pools: list[Tensor]
+    query: Tensor
     rows: tuple[Tensor, ...]
 
 
@@ -195,7 +197,8 @@ class KnowledgeGraphModel(PreTrainedModel):
             positive = self.interaction.score(query, target)
             scores = [self._scores(query, pool) for pool in candidates]
         phases = self.config.interaction == "rotate"
-        return GraphScores(positive, scores, (head[0], tail[0]) if phases else (head[0], relation[0], tail[0]))
+        rows = (head[0], tail[0]) if phases else (head[0], relation[0], tail[0])
+        return GraphScores(positive, scores, query[0], rows)
 
     def queries(self, entities: Tensor, relations: Tensor, side: Side) -> Tensor:
         """What candidates for `side` are compared with, [B, D], of known entities [B] and relations [B].

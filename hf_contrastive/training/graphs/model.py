@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from hf_contrastive.models.kg_regularizers import REGULARIZERS
 from hf_contrastive.models.kg_scores import Side
-from hf_contrastive.models.knowledge_graph import KnowledgeGraphModel
+from hf_contrastive.models.knowledge_graph import GraphScores, KnowledgeGraphModel
 from hf_contrastive.negatives import NegativeSampler
-from hf_contrastive.objectives import Objective
+from hf_contrastive.objectives import FullSoftmax, Objective
 from hf_contrastive.training.draws import StepDraws
 from hf_contrastive.training.model import ContrastiveOutput
 from hf_contrastive.training.table_contrast import contrast, table_context
@@ -109,17 +109,16 @@ class ContrastiveGraphModel(nn.Module):
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Loss of the triples, the sampler's own where it learns, and figures."""
         known, target = (heads, tails) if side == "tail" else (tails, heads)
-        looked_up: list[tuple[Tensor, ...]] = []
+        made_of: list[GraphScores] = []
 
         def score(pools: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
             scores = self.graph.score_batch(heads, relations, tails, pools, side)
-            looked_up.append(scores.rows)
+            made_of.append(scores)
             return scores.positive / self.temperature, [pool / self.temperature for pool in scores.pools]
 
         if self.objective is None:
             positive, _ = score([])
-            every = self._all(side, heads, relations, tails) / self.temperature
-            loss, own, figures = (every.logsumexp(1) - positive).sum(), None, {}
+            loss, own, figures = self._among_all(side, heads, relations, tails, made_of[0].query, positive), None, {}
         else:
             assert self.negatives is not None
             context = table_context(
@@ -138,7 +137,7 @@ class ContrastiveGraphModel(nn.Module):
             made = contrast(self.negatives, self.objective, context, score, self.training)
             loss, own, figures = made.loss * len(heads), made.own, made.figures
         if self.regularizer is not None and self.regularizer_weight:
-            penalty = REGULARIZERS[self.regularizer](looked_up[0], self.graph.interaction.is_complex)
+            penalty = REGULARIZERS[self.regularizer](made_of[0].rows, self.graph.interaction.is_complex)
             loss = loss + self.regularizer_weight * penalty * len(heads)
         return loss, own, figures
 
@@ -149,10 +148,19 @@ class ContrastiveGraphModel(nn.Module):
             relations = relations + count
         return known * (2 * count) + relations
 
-    def _all(self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
+    def _among_all(
+        self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor, query: Tensor, positive: Tensor
+    ) -> Tensor:
+        """Cross entropy among all entities, summed; scores that are inner products are never kept."""
+        if self.graph.interaction.is_bilinear:
+            every = torch.ones(len(query), 1, dtype=torch.bool, device=query.device)
+            mean = FullSoftmax()(query / self.temperature, self.graph.entity_embeddings, positive.unsqueeze(1), every)
+            return mean * len(query)
         if side == "tail":
-            return self.graph.score_tails(heads, relations)
-        return self.graph.score_heads(relations, tails)
+            scores = self.graph.score_tails(heads, relations)
+        else:
+            scores = self.graph.score_heads(relations, tails)
+        return ((scores / self.temperature).logsumexp(1) - positive).sum()
 
     @torch.no_grad()
     def _detached(self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor, ids: Tensor) -> Tensor:
