@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from rich.table import Table
 from torch import Tensor
 
 from hf_contrastive.errors import DataError
@@ -148,6 +149,15 @@ def evaluate_word_similarity(vectors: WordVectors, source: str | Path, oov: str 
     if not any(score.known for score in result.scores.values()):
         raise DataError(f"{source}: no pair of which both words are among the {len(vectors)} of the vocabulary")
     return result
+
+
+def similarity_table(scores: Mapping[str, WordSimilarityScore], title: str) -> Table:
+    """Scores by set, times 100, as a table of rich."""
+    table = Table("set", "Spearman x 100", "pairs", "known", title=title)
+    for name, score in scores.items():
+        value = "-" if score.spearman is None else f"{100 * score.spearman:.2f}"
+        table.add_row(name, value, str(score.pairs), str(score.known))
+    return table
 
 
 def _files(source: Path) -> dict[str, Path]:
