@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hf_contrastive.errors import DataError
 from hf_contrastive.evaluation.geometry import spearman
+from hf_contrastive.files import utf8_lines
 from hf_contrastive.models.word_vectors import WordVectors, row_of, unit_rows
 
 logger = logging.getLogger(__name__)
@@ -175,10 +176,7 @@ def _files(source: Path) -> dict[str, Path]:
 
 def _read_pairs(path: Path, places: dict[str, int]) -> _Pairs:
     """The pairs of one file; words that are new get the next place."""
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; convert it, e.g. with iconv -t UTF-8") from None
+    lines = utf8_lines(path.read_bytes(), path)
     left, right, scores = [], [], []
     for number, line in enumerate(lines, start=1):
         fields = line.split()
