@@ -17,6 +17,7 @@ import numpy as np
 from rich.table import Table
 from torch import Tensor
 
+from hf_contrastive.arguments import OOV_POLICIES
 from hf_contrastive.errors import DataError
 from hf_contrastive.evaluation.geometry import spearman
 from hf_contrastive.files import utf8_lines
@@ -42,7 +43,6 @@ _TASKS = {
     "MTurk-771": _Task("EN-MTurk-771.txt", 771),
 }
 WORD_SIMILARITY_TASKS = tuple(_TASKS)
-OOV_POLICIES = ("skip", "zero")
 
 
 @dataclass(frozen=True)
