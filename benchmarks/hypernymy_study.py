@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from simcse_study import study
 
+from hf_contrastive.arguments import PROTOCOLS
 from hf_contrastive.errors import RecipeError
 
 RECIPE = ROOT / "recipes" / "hypernymy" / "wordnet.yaml"
@@ -37,7 +38,6 @@ SOURCES: dict[str, dict[str, Any]] = {
         "filter_known": False,
     },
 }
-PROTOCOLS = ("filtered", "path_counted")
 KEPT = ("after", "curve", "steps", "epochs", "train_seconds", "recipe", "environment")
 OUTPUT = RESULTS / "hypernymy_study"
 RUNS = Path("runs/hypernymy_study")

@@ -8,9 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from hf_contrastive.arguments import ROW_RULES
 from hf_contrastive.training.distributed import world_size
-
-RULES = ("rmsprop", "adagrad")
 
 
 class RowOptimizer(torch.optim.AdamW):
@@ -41,8 +40,8 @@ class RowOptimizer(torch.optim.AdamW):
         epsilon: float = 0.3,
         **kwargs: Any,
     ) -> None:
-        if rule not in RULES:
-            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+        if rule not in ROW_RULES:
+            raise ValueError(f"rule must be one of {', '.join(ROW_RULES)}, got {rule!r}")
         if not lr >= 0 or not 0 <= decay < 1 or not epsilon > 0:
             raise ValueError(f"lr {lr} must be >= 0, decay {decay} in [0, 1), epsilon {epsilon} greater than 0")
         self.rule, self.decay, self.epsilon = rule, decay, epsilon
