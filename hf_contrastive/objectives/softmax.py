@@ -51,7 +51,7 @@ class _Normalisers(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return tuple(grads[0] * saved for saved in ctx.saved_tensors)  # type: ignore[return-value]
+        return tuple(grads[0] * saved for saved in ctx.saved_tensors)
 
 
 class FullSoftmax(nn.Module):
