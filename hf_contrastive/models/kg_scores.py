@@ -19,6 +19,9 @@ from torch.utils.checkpoint import checkpoint
 Side = Literal["head", "tail"]
 """The open slot, which candidates fill."""
 
+Sides = Side | int
+"""That of all triples of a batch, or how many, from the first on, have their head open; the others their tail."""
+
 Rows = tuple[Tensor, ...]
 """Vectors [..., D] of entities or relations; for TransD, projection vectors [..., D] beside them."""
 
@@ -209,6 +212,11 @@ class _MinusEuclidean(torch.autograd.Function):
         query, pool, inverse = ctx.saved_tensors
         pull = grads[0] * inverse
         return pull @ pool - pull.sum(1, keepdim=True) * query, pull.T @ query - pull.sum(0).unsqueeze(1) * pool
+
+
+def heads_open(side: Sides, count: int) -> int:
+    """How many of `count` triples have their head open."""
+    return side if isinstance(side, int) else count * (side == "head")
 
 
 def _squares(x: Tensor) -> Tensor:

@@ -127,10 +127,10 @@ def test_both_sides_of_transds_cut_are_tried() -> None:
     assert (lengths < 0.98).sum() > 3 and (lengths > 1.02).sum() > 3
 
 
-@pytest.mark.parametrize("side", ["head", "tail"])
+@pytest.mark.parametrize("side", ["head", "tail", 2])
 @every_kind
 def test_a_batch_is_looked_up_once_and_scored_as_apart(
-    interaction: str, norm: int | None, side: str, monkeypatch: pytest.MonkeyPatch
+    interaction: str, norm: int | None, side: str | int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(knowledge_graph, "DENSE_FROM", 1e9)
     model = make(interaction, norm)
@@ -138,13 +138,13 @@ def test_a_batch_is_looked_up_once_and_scored_as_apart(
     shared, own = POOLS["shared"], POOLS["own"]
     scores = model.score_batch(heads, relations, tails, [shared, own], side)
     torch.testing.assert_close(scores.positive, model.score(heads, relations, tails), rtol=1e-10, atol=1e-12)
+    of_head = {"head": len(heads), "tail": 0}.get(side, side)
     for found, pool in zip(scores.pools, (shared, own), strict=True):
-        if side == "tail":
-            expected = model.score_tails(heads, relations, pool)
-        else:
-            expected = model.score_heads(relations, tails, pool)
+        apart = [model.score_heads(relations, tails, pool), model.score_tails(heads, relations, pool)]
+        expected = torch.cat([apart[0][:of_head], apart[1][of_head:]])
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
-    rows = [model.entity_embeddings[heads], model.relation_embeddings[relations], model.entity_embeddings[tails]]
+    known, filled = (torch.cat([a[:of_head], b[of_head:]]) for a, b in ((tails, heads), (heads, tails)))
+    rows = [model.entity_embeddings[known], model.relation_embeddings[relations], model.entity_embeddings[filled]]
     rows = rows[::2] if interaction == "rotate" else rows
     assert all(torch.equal(*pair) for pair in zip(scores.rows, rows, strict=True))
     sum(pool.sum() for pool in scores.pools).backward()

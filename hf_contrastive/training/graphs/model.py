@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from hf_contrastive.models.kg_regularizers import REGULARIZERS
-from hf_contrastive.models.kg_scores import Side
 from hf_contrastive.models.knowledge_graph import GraphScores, KnowledgeGraphModel
 from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.objectives import FullSoftmax, Objective
@@ -82,33 +81,29 @@ class ContrastiveGraphModel(nn.Module):
     def forward(self, heads: Tensor, relations: Tensor, tails: Tensor, **_: Any) -> ContrastiveOutput:
         """Loss of a batch of triples, ids [B] each."""
         generator = self.draws.generator(heads.device, self.training)
-        total, own = torch.zeros((), device=heads.device), torch.zeros((), device=heads.device)
-        figures: dict[str, Tensor] = {}
-        for side, triples in self._sides(heads, relations, tails, generator):
-            loss, samplers, more = self._one_side(side, *triples, generator)
-            total, figures = total + loss, figures | more
-            own = own if samplers is None else own + samplers
-        figures["loss_of_a_triple"] = total.detach() / max(1, len(heads))
-        return ContrastiveOutput(loss=total + own, metrics=figures)
+        heads, relations, tails, side = self._corrupted(heads, relations, tails, generator)
+        count = len(heads) // 2 if self.config.reciprocal else len(heads)
+        loss, own, figures = self._against_candidates(heads, relations, tails, side, generator)
+        figures["loss_of_a_triple"] = loss.detach() / max(1, count)
+        return ContrastiveOutput(loss=loss if own is None else loss + own, metrics=figures)
 
-    def _sides(
+    def _corrupted(
         self, heads: Tensor, relations: Tensor, tails: Tensor, generator: torch.Generator
-    ) -> list[tuple[Side, tuple[Tensor, Tensor, Tensor]]]:
-        """Which entity of which triples is corrupted."""
+    ) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Triples in the order of what is corrupted, and of how many, from the first on, it is the head."""
         if self.config.reciprocal:
             turned = relations + self.config.num_relations
-            both = torch.cat([heads, tails]), torch.cat([relations, turned]), torch.cat([tails, heads])
-            return [("tail", both)]
+            return torch.cat([heads, tails]), torch.cat([relations, turned]), torch.cat([tails, heads]), 0
         draws = torch.rand(len(heads), generator=generator, device=heads.device)
         of_head = draws < self.head_probability[relations]
-        parts: list[tuple[Side, Tensor]] = [("head", of_head), ("tail", ~of_head)]
-        return [(side, (heads[rows], relations[rows], tails[rows])) for side, rows in parts if bool(rows.any())]
+        rows = torch.cat([of_head.nonzero(), (~of_head).nonzero()]).squeeze(1)
+        return heads[rows], relations[rows], tails[rows], int(of_head.sum())
 
-    def _one_side(
-        self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor, generator: torch.Generator
+    def _against_candidates(
+        self, heads: Tensor, relations: Tensor, tails: Tensor, side: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
-        """Loss of the triples, the sampler's own where it learns, and figures."""
-        known, target = (heads, tails) if side == "tail" else (tails, heads)
+        """Summed loss of the triples, the sampler's own where it learns, and figures."""
+        known, target = torch.cat([tails[:side], heads[side:]]), torch.cat([heads[:side], tails[side:]])
         made_of: list[GraphScores] = []
 
         def score(pools: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -118,7 +113,7 @@ class ContrastiveGraphModel(nn.Module):
 
         if self.objective is None:
             positive, _ = score([])
-            loss, own, figures = self._among_all(side, heads, relations, tails, made_of[0].query, positive), None, {}
+            loss, own, figures = self._among_all(known, relations, side, made_of[0].query, positive), None, {}
         else:
             assert self.negatives is not None
             context = table_context(
@@ -132,7 +127,7 @@ class ContrastiveGraphModel(nn.Module):
                 mask_positives=self.mask_positives,
                 step=self.draws.step,
                 generator=generator,
-                score=lambda ids: self._detached(side, heads, relations, tails, ids),
+                score=lambda ids: self._detached(known, relations, ids, side),
             )
             made = contrast(self.negatives, self.objective, context, score, self.training)
             loss, own, figures = made.loss * len(heads), made.own, made.figures
@@ -141,29 +136,21 @@ class ContrastiveGraphModel(nn.Module):
             loss = loss + self.regularizer_weight * penalty * len(heads)
         return loss, own, figures
 
-    def keys(self, known: Tensor, relations: Tensor, side: Side) -> Tensor:
-        """A number for each query [B]: as `KnownTails` over reciprocal triples has it, heads the tails of r + R."""
-        count = self.config.num_relations
-        if side == "head":
-            relations = relations + count
-        return known * (2 * count) + relations
-
-    def _among_all(
-        self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor, query: Tensor, positive: Tensor
-    ) -> Tensor:
+    def _among_all(self, known: Tensor, relations: Tensor, side: int, query: Tensor, positive: Tensor) -> Tensor:
         """Cross entropy among all entities, summed; scores that are inner products are never kept."""
         if self.graph.interaction.is_bilinear:
             every = torch.ones(len(query), 1, dtype=torch.bool, device=query.device)
             mean = FullSoftmax()(query / self.temperature, self.graph.entity_embeddings, positive.unsqueeze(1), every)
             return mean * len(query)
-        if side == "tail":
-            scores = self.graph.score_tails(heads, relations)
-        else:
-            scores = self.graph.score_heads(relations, tails)
+        scores = self.graph.score_candidates(known, relations, None, side)
         return ((scores / self.temperature).logsumexp(1) - positive).sum()
 
+    def keys(self, known: Tensor, relations: Tensor, side: int) -> Tensor:
+        """A number for each query [B]: as `KnownTails` over reciprocal triples has it, heads the tails of r + R."""
+        count = self.config.num_relations
+        relations = torch.cat([relations[:side] + count, relations[side:]])
+        return known * (2 * count) + relations
+
     @torch.no_grad()
-    def _detached(self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor, ids: Tensor) -> Tensor:
-        if side == "tail":
-            return self.graph.score_tails(heads, relations, ids) / self.temperature
-        return self.graph.score_heads(relations, tails, ids) / self.temperature
+    def _detached(self, known: Tensor, relations: Tensor, ids: Tensor, side: int) -> Tensor:
+        return self.graph.score_candidates(known, relations, ids, side) / self.temperature
