@@ -7,6 +7,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("queries", "resuming")
 
 from helpers import tiny_tokenizer  # noqa: E402
 
