@@ -2,16 +2,15 @@
 
 import json
 import math
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from graph_runs import GROUPS, MEMBERS, final_tables, log_of, make_graph_run, make_order_run
-from runs import run_recipe, train_command, train_until_killed
+from graph_runs import GROUPS, MEMBERS, make_graph_run, make_order_run
+from resuming import assert_killed_and_resumed_is_the_same, assert_stopped_and_resumed_is_the_same
+from runs import final_weights, log_of, run_recipe, train_alone
 from safetensors.torch import load_file
 
 from hf_contrastive.arguments import GraphEvaluationArguments
@@ -23,7 +22,6 @@ from hf_contrastive.models import KnowledgeGraphConfig, KnowledgeGraphModel, Ord
 from hf_contrastive.tasks.graphs import link_evaluator
 from hf_contrastive.training.table_trainer import TableTrainer
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 UNIFORM = {"name": "uniform", "k": 12}
 EACH = {"name": "uniform", "k": 6, "shared": False}
 ACE = {"name": "adversarial", "k": 6, "update_every": 2}
@@ -76,7 +74,7 @@ def test_every_kind_of_graph_run_learns_and_leaves_a_folder(tmp_path: Path, opti
     assert (run / "out/final/relations.txt").read_text().splitlines() == graph.relations
     assert sorted(graph.relations) == ["across", "before", "next"]
     model = KnowledgeGraphModel.from_pretrained(run / "out/final")
-    tables = final_tables(run)
+    tables = final_weights(run)
     assert tables.keys() == dict(model.named_parameters()).keys()
     assert all(torch.equal(tables[name], value) for name, value in model.state_dict().items())
     assert len(tables["entity_embeddings"]) == GROUPS * MEMBERS
@@ -129,7 +127,7 @@ def test_every_kind_of_order_run_learns_and_leaves_a_folder(tmp_path: Path, opti
     hierarchy = load_hierarchy(run / "pairs.tsv", **sizes)
     assert (run / "out/final/concepts.txt").read_text().splitlines() == hierarchy.names
     model = OrderEmbeddingModel.from_pretrained(run / "out/final")
-    tables = final_tables(run)
+    tables = final_weights(run)
     assert tables.keys() == {"concept_embeddings"}
     assert torch.equal(tables["concept_embeddings"], model.concept_embeddings) and len(hierarchy.names) == 40
     found = evaluate_hypernymy(model, hierarchy, "test")
@@ -157,7 +155,7 @@ def test_the_best_checkpoint_is_published(tmp_path: Path) -> None:
         ranks.values()
     )
     kept = load_file(run / f"out/checkpoint-{results['best_step']}/model.safetensors")
-    assert all(torch.equal(kept[f"graph.{name}"], table) for name, table in final_tables(run).items())
+    assert all(torch.equal(kept[f"graph.{name}"], table) for name, table in final_weights(run).items())
 
 
 @pytest.mark.parametrize("interaction", ["transe", "distmult", "transd"])
@@ -179,7 +177,7 @@ def test_constrained_models_keep_their_lengths_through_training(
         with monkeypatch.context() as patch:
             patch.setattr(TableTrainer, "set_step", watched)
             run_recipe(run)
-        lengths[constrained].append(final_tables(run)["entity_embeddings"].norm(dim=1))
+        lengths[constrained].append(final_weights(run)["entity_embeddings"].norm(dim=1))
     kept, free = lengths[True], lengths[False]
     assert len(kept) == 25
     if interaction == "transd":
@@ -197,28 +195,11 @@ def test_the_generator_learns_and_stays_out_of_what_is_published(tmp_path: Path)
         name = next(name for name in kept[0] if name.endswith("generator.candidate_projection"))
         assert not torch.equal(kept[0][name], kept[1][name])
         assert {"generator_entropy", "generator_reward", "hardness", "hardness_of_random"} <= log_of(run)[-1].keys()
-        assert not [name for name in final_tables(run) if "generator" in name]
+        assert not [name for name in final_weights(run) if "generator" in name]
         assert "generator" not in "".join(p.read_text("utf-8", "ignore") for p in (run / "out/final").glob("*.json"))
 
 
 # --- stopped and resumed ---
-
-
-class StoppedError(Exception):
-    """Between two checkpoints."""
-
-
-def assert_same(whole: Path, cut: Path, step: int) -> None:
-    for file in (f"out/checkpoint-{step}/model.safetensors", "out/final/model.safetensors"):
-        first, second = load_file(whole / file), load_file(cut / file)
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[name], second[name]) for name in first), file
-    results = [json.loads((run / "out/results.json").read_text()) for run in (whole, cut)]
-    assert results[0]["after"] == results[1]["after"]
-    figures = [
-        [{k: v for k, v in e.items() if "time" not in k and "seconds" not in k} for e in r["curve"]] for r in results
-    ]
-    assert figures[0] == figures[1]
 
 
 CACHED = {"negatives": [MIXTURE, {"name": "cached", "k": 2, "slots": 512}], "gradient_accumulation_steps": 2}
@@ -237,38 +218,12 @@ CACHED = {"negatives": [MIXTURE, {"name": "cached", "k": 2, "slots": 512}], "gra
     ],
     ids=lambda given: given.__name__ if callable(given) else str(given)[:60],
 )
-def test_stopped_and_resumed_ends_with_the_same_bits(
-    tmp_path: Path, make: Make, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, cut = make(tmp_path / "whole", **options), make(tmp_path / "cut", **options)
-    run_recipe(whole)
-    set_step = TableTrainer.set_step
-
-    def stopping(self: TableTrainer, step: int) -> None:
-        if step == 13:
-            raise StoppedError
-        set_step(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TableTrainer, "set_step", stopping)
-        with pytest.raises(StoppedError):
-            run_recipe(cut)
-    assert (cut / "out/checkpoint-8").is_dir() and not (cut / "out/final").exists()
-    torch.manual_seed(9)  # what happened in between has no say
-    run_recipe(cut)
-    assert_same(whole, cut, 24)
+def test_stopped_and_resumed_ends_with_the_same_bits(tmp_path: Path, make: Make, options: dict[str, Any]) -> None:
+    assert_stopped_and_resumed_is_the_same(make, tmp_path, **options)
 
 
 def test_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path) -> None:
-    options = {"negatives": MIXTURE, "max_steps": 100, "eval_steps": 20, "save_steps": 20, "logging_steps": 20}
-    whole, cut = make_graph_run(tmp_path / "whole", **options), make_graph_run(tmp_path / "cut", **options)
-    # As many threads as the other has: sums depend on them.
-    subprocess.run(train_command(whole), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
-    train_until_killed(cut, 53)
-    assert (cut / "out/checkpoint-40").exists() and not (cut / "out/final").exists()
-    done = subprocess.run(train_command(cut), env=ENVIRONMENT, check=True, capture_output=True, timeout=300, text=True)
-    assert "resuming from" in done.stdout + done.stderr
-    assert_same(whole, cut, 100)
+    assert_killed_and_resumed_is_the_same(make_graph_run, tmp_path, negatives=MIXTURE)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,8 +243,8 @@ def test_accumulated_batches_are_one_batch(tmp_path: Path) -> None:
     one = make_graph_run(tmp_path / "one", **options)
     two = make_graph_run(tmp_path / "two", per_device_train_batch_size=8, gradient_accumulation_steps=2, **options)
     run_recipe(one), run_recipe(two)
-    for name, table in final_tables(one).items():
-        torch.testing.assert_close(final_tables(two)[name], table, rtol=1e-4, atol=1e-5)
+    for name, table in final_weights(one).items():
+        torch.testing.assert_close(final_weights(two)[name], table, rtol=1e-4, atol=1e-5)
 
 
 # --- refused in time ---
@@ -365,5 +320,5 @@ def test_what_does_not_fit_a_hierarchy_is_refused_before_training(
 
 def test_what_is_wrong_is_said_without_a_traceback(tmp_path: Path) -> None:
     run = make_graph_run(tmp_path / "run", dimension=7)
-    done = subprocess.run(train_command(run), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = train_alone(run, check=False)
     assert done.returncode == 1 and "error: dimension: must be even" in done.stderr and "Traceback" not in done.stderr
