@@ -18,6 +18,7 @@ COMMON = {
     "use_cpu": True,
     "disable_tqdm": True,
 }
+ACE = {"name": "adversarial", "k": 6, "update_every": 2}
 
 
 def triples() -> list[tuple[str, str, str]]:

@@ -111,3 +111,13 @@ def log_of(run: Path, step: int | None = None) -> list[dict[str, Any]]:
     steps = [int(path.name.rpartition("-")[2]) for path in (run / "out").glob("checkpoint-*")]
     state = run / f"out/checkpoint-{max(steps) if step is None else step}/trainer_state.json"
     return [entry for entry in json.loads(state.read_text())["log_history"] if "loss" in entry]
+
+
+def assert_generator_learned_and_is_not_published(run: Path, first: int = 8, last: int = 24) -> None:
+    """Of a run with a learned sampler: between two checkpoints, with its figures in the log."""
+    kept = [load_file(run / f"out/checkpoint-{step}/model.safetensors") for step in (first, last)]
+    name = next(name for name in kept[0] if name.endswith("generator.candidate_projection"))
+    assert not torch.equal(kept[0][name], kept[1][name])
+    assert {"generator_entropy", "generator_reward", "hardness", "hardness_of_random"} <= log_of(run)[-1].keys()
+    assert not [name for name in final_weights(run) if "generator" in name]
+    assert "generator" not in "".join(p.read_text("utf-8", "ignore") for p in (run / "out/final").glob("*.json"))
