@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from graph_models import E, R, built, make, random_graph, step
+from graph_models import built, make, random_graph, step
+from kg_formulas import E, R
 from queries import assert_draws_follow_from_seed_and_step, assert_initial_values_follow_from_the_seed
 
 from hf_contrastive.errors import RecipeError

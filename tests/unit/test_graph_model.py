@@ -12,13 +12,13 @@ from graph_models import (
     B,
     asked,
     assert_loss_and_gradients,
-    every_kind,
     loop,
     make,
     reciprocal_or_not,
     step,
     told_of,
 )
+from kg_formulas import every_kind
 
 from hf_contrastive.models import knowledge_graph
 

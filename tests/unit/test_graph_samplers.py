@@ -9,9 +9,6 @@ from graph_loops import dense, triple_score
 from graph_models import (
     QUERIES,
     B,
-    D,
-    E,
-    R,
     asked,
     assert_loss_and_gradients,
     built,
@@ -23,6 +20,7 @@ from graph_models import (
     step,
     told_of,
 )
+from kg_formulas import D, E, R
 from queries import (
     adversary,
     assert_shown_scores,
