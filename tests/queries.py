@@ -163,8 +163,8 @@ def assert_draws_follow_from_seed_and_step(make: Callable[[int], Any], step: Cal
     """And differ within a step; measuring in between draws nothing of training's."""
 
     def losses(seed: int, steps: list[int], measured: bool = False) -> list[float]:
-        torch.manual_seed(len(steps))  # the global generator has no say
         model = make(seed)
+        torch.manual_seed(len(steps))  # the global generator has no say
         found = []
         for number in steps:
             model.draws.step = number
