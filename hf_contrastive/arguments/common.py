@@ -8,7 +8,7 @@ from transformers import TrainingArguments
 
 from hf_contrastive.errors import RecipeError
 
-ROW_RULES = ("rmsprop", "adagrad")
+ROW_RULES = ("rmsprop", "adagrad", "adam")
 
 
 def parse_structure(key: str, value: Any) -> Any:

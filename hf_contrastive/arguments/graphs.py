@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hf_contrastive.arguments.common import SamplerArguments, TableTrainingArguments, one_of
+from hf_contrastive.arguments.common import ROW_RULES, SamplerArguments, TableTrainingArguments, one_of
 from hf_contrastive.errors import RecipeError
 
 INTERACTION_NAMES = ("transe", "transd", "distmult", "complex", "rotate")
@@ -95,7 +95,7 @@ class GraphTrainingArguments(TableTrainingArguments):
     per_device_train_batch_size: int = field(default=512, metadata={"help": "Triples a step."})
     learning_rate: float = field(default=0.1, metadata={"help": "Step size of RowOptimizer."})
     lr_scheduler_type: str = field(default="constant", metadata={"help": "As in Transformers."})
-    row_rule: str = field(default="adagrad", metadata={"help": "How a row's step is scaled: rmsprop, adagrad."})
+    row_rule: str = field(default="adagrad", metadata={"help": f"How a row's step is scaled: {', '.join(ROW_RULES)}."})
     row_epsilon: float = field(default=1e-8, metadata={"help": "Added to the root; see RowOptimizer."})
     objective: str = field(
         default="infonce",
@@ -161,7 +161,9 @@ class OrderTrainingArguments(TableTrainingArguments):
     """`TrainingArguments` with an objective for orders and defaults that suit it."""
 
     per_device_train_batch_size: int = field(default=1024, metadata={"help": "Pairs a step."})
-    learning_rate: float = field(default=0.05, metadata={"help": "Step size of RowOptimizer."})
+    learning_rate: float = field(default=0.03, metadata={"help": "Step size of RowOptimizer."})
+    row_rule: str = field(default="adam", metadata={"help": f"How a row's step is scaled: {', '.join(ROW_RULES)}."})
+    row_epsilon: float = field(default=1e-8, metadata={"help": "Added to the root; see RowOptimizer."})
     num_train_epochs: float = field(default=12, metadata={"help": "Passes over the pairs."})
     objective: str = field(default="order", metadata={"help": f"One of {', '.join(ORDER_OBJECTIVES)}."})
     margin: float = field(default=1.0, metadata={"help": "Violation at which a negative counts no more."})

@@ -1,5 +1,6 @@
 """Random numbers of a step, the same after a resume."""
 
+import numpy as np
 import torch
 
 from hf_contrastive.training.distributed import rank
@@ -22,5 +23,6 @@ class StepDraws:
         draw = self._last[1] + 1 if self._last[0] == self.step else 0
         if training:
             self._last = (self.step, draw)
-        number = ((self.seed * 1_000_003 + self.step) * 4_096 + draw) * 65_536 + rank()
-        return torch.Generator(device).manual_seed(number % (1 << 63))
+        # Hashed, as torch's generator on the CPU looks at no more than the low 32 bits of what it is given.
+        hashed = np.random.SeedSequence((self.seed, self.step, draw, rank())).generate_state(1)[0]
+        return torch.Generator(device).manual_seed(int(hashed))

@@ -19,13 +19,15 @@ class RowOptimizer(torch.optim.AdamW):
     a moving average of its mean squared gradient over the steps that touched it (Tieleman and Hinton, 2012; one
     accumulator a row as in FBGEMM's row-wise optimizers; the average's start is corrected as in Adam): frequent rows
     take normalised steps, whatever the batch size. Under `adagrad` r is the root of the sum of squared gradients,
-    number by number (Duchi et al., 2011), as link prediction wants it.
+    number by number (Duchi et al., 2011), as link prediction wants it. Under `adam` every step moves every row, as
+    AdamW itself does it: momentum carries rows on through the steps that do not touch them, so rare rows keep up with
+    frequent ones, at the price of going through whole tables.
 
     Args:
         params: groups; those with `rows: True` hold tables [V, D], whose gradients may be sparse.
         lr: step size.
-        rule: `rmsprop` or `adagrad`.
-        decay: of the moving average, a step that touches the row.
+        rule: `rmsprop`, `adagrad` or `adam`.
+        decay: of rmsprop's moving average, a step that touches the row.
         epsilon: keeps early, tiny gradients from counting like large ones; in units of the gradient of a loss that is
             a sum over pairs.
         kwargs: of AdamW.
@@ -45,7 +47,9 @@ class RowOptimizer(torch.optim.AdamW):
         if not lr >= 0 or not 0 <= decay < 1 or not epsilon > 0:
             raise ValueError(f"lr {lr} must be >= 0, decay {decay} in [0, 1), epsilon {epsilon} greater than 0")
         self.rule, self.decay, self.epsilon = rule, decay, epsilon
-        super().__init__(list(params), lr=lr, weight_decay=0.0, **kwargs)
+        whole = {"fused": True, "eps": epsilon} if rule == "adam" else {}
+        groups = [{**whole, **group} if group.get("rows") else group for group in params]
+        super().__init__(groups, lr=lr, weight_decay=0.0, **kwargs)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -56,7 +60,11 @@ class RowOptimizer(torch.optim.AdamW):
                 loss = closure()
         for group in self.param_groups:
             for parameter in group["params"] if group.get("rows") else ():
-                if parameter.grad is not None:
+                if parameter.grad is None:
+                    continue
+                if self.rule == "adam":
+                    parameter.grad = parameter.grad.to_dense()
+                else:
                     self._update(parameter, parameter.grad, group["lr"])
                     parameter.grad = None  # AdamW has nothing to do with it
         # Without the wrapper that torch puts around a class's step when it is first used: hooks were called for ours.

@@ -87,6 +87,18 @@ def test_a_dense_gradient_is_one_that_touches_every_row(rule: str) -> None:
     assert not torch.allclose(tables[0], random(V, D, seed=1), atol=0.1)
 
 
+def test_adam_moves_every_row_at_every_step() -> None:
+    table, twin = (torch.nn.Parameter(random(V, D, seed=1)) for _ in range(2))
+    optimizer = RowOptimizer([{"params": [table], "rows": True}], 0.1, "adam", epsilon=1e-6)
+    theirs = torch.optim.Adam([twin], lr=0.1, eps=1e-6)
+    for gradient in gradients():
+        table.grad, twin.grad = gradient, gradient.to_dense()
+        optimizer.step()
+        theirs.step()
+    torch.testing.assert_close(table.detach(), twin.detach(), rtol=1e-5, atol=1e-6)
+    assert torch.equal(table[3], random(V, D, seed=1)[3])  # the one that no step has touched
+
+
 def test_other_parameters_are_adamws() -> None:
     """Weight decay 0 unless a group has its own; each group its learning rate."""
     table, *others = [torch.nn.Parameter(random(V, D, seed=seed)) for seed in range(3)]
@@ -175,7 +187,7 @@ def test_a_closure_gives_the_loss() -> None:
 def test_refuses_settings_out_of_range(options: dict) -> None:
     with pytest.raises(ValueError, match="must be >= 0, decay .* in \\[0, 1\\), epsilon .* greater than 0"):
         RowOptimizer([{"params": [torch.nn.Parameter(torch.zeros(1, 1))]}], **options)
-    with pytest.raises(ValueError, match="rule must be one of rmsprop, adagrad, got 'sgd'"):
+    with pytest.raises(ValueError, match="rule must be one of rmsprop, adagrad, adam, got 'sgd'"):
         RowOptimizer([{"params": [torch.nn.Parameter(torch.zeros(1, 1))]}], rule="sgd")
 
 
