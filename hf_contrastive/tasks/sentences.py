@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import set_seed
 
-from hf_contrastive.data import load_training_data, tokenize_dataset
+from hf_contrastive.data import NLI_LABELS, label_names, load_training_data, tokenize_dataset
 from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.files import write_json
 from hf_contrastive.models import SentenceEncoder
@@ -53,7 +53,12 @@ def train(recipe: Recipe) -> dict[str, Any]:
             keep_text=augmentation is not None,
         )
     model = contrastive_model(
-        encoder, args, recipe.negatives.sampler_configs, recipe.negatives, recipe.data.max_length
+        encoder,
+        args,
+        recipe.negatives.sampler_configs,
+        recipe.negatives,
+        recipe.data.max_length,
+        classes=len(label_names(dataset.features) or NLI_LABELS),
     )
     trainer = ContrastiveTrainer(
         model, args, dataset, evaluator=evaluator, max_length=recipe.data.max_length, augmentation=augmentation
