@@ -174,10 +174,10 @@ class EvaluationArguments:
     )
     dev_data: str | None = field(
         default=None,
-        metadata={"help": "TSV with score, sentence1, sentence2 that chooses the checkpoint; default: STS-B dev."},
+        metadata={"help": "Table with score, sentence1, sentence2 that chooses the checkpoint; default: STS-B dev."},
     )
     test_data: str | None = field(
-        default=None, metadata={"help": "TSV like dev_data that is measured before and after training."}
+        default=None, metadata={"help": "Table like dev_data that is measured before and after training."}
     )
     final_evaluation: list[str] = field(
         default_factory=list,
