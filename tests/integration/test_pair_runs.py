@@ -70,6 +70,26 @@ def test_learns_and_leaves_a_folder_without_the_classifier(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"streaming": True},
+        {"pooler": "cls", "head": "kept", "head_learning_rate": 1e-2},
+        {"bf16": True, "gradient_accumulation_steps": 2, "gradient_checkpointing": True, "encode_chunk_size": 8},
+    ],
+    ids=str,
+)
+def test_every_kind_of_run_moves_encoder_and_classifier(tmp_path: Path, options: dict) -> None:
+    run = make_pair_run(tmp_path / "run", max_steps=4, eval_steps=2, save_steps=2, **options)
+    assert run_recipe(run)["steps"] == 4
+    start = load_file(run / "checkpoint/model.safetensors")
+    name = "encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(start[name], final_weights(run)[name])
+    half, last = (load_file(run / f"out/checkpoint-{step}/model.safetensors") for step in (2, 4))
+    assert not torch.equal(half["classifier.linear.weight"], last["classifier.linear.weight"])
+    assert ("encoder.head.weight" in last) == ("head" in options)
+
+
+@pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"labels": ["same", "mixed"]}, DataError, "line 4, column 'gold': label 'other' is none of 'same', 'mixed'"),
