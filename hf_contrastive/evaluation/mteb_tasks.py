@@ -31,13 +31,14 @@ class MTEBScore:
         kind: of the task, as mteb calls it (STS, Retrieval, ...).
         metric: name of its main score.
         main_score: mean over splits and subsets, as mteb averages them.
-        scores: all figures, by split; a list with an entry for each subset.
+        scores: all figures, by split; a list with an entry for each subset. `None`, here and in `main_score`, for what
+            mteb could not compute.
         dataset_revision: commit of the task's dataset.
     """
 
     kind: str
     metric: str
-    main_score: float
+    main_score: float | None
     scores: dict[str, list[dict[str, Any]]]
     dataset_revision: str
 
@@ -95,26 +96,26 @@ def evaluate_mteb(
     store = mteb.ResultCache(cache_path=cache) if cache is not None else None
     scores = {}
     for task in tasks:
-        task_name, loaded = task.metadata.name, task.data_loaded
-        if not loaded and (store is None or store.load_task_result(task_name, model.mteb_model_meta) is None):
-            _load(task)
+        parts = _parts(task)
+        # Of data that were put into a task nobody knows whether they are those of last time.
+        anew = any(part.data_loaded for part in parts)
+        for part in parts:
+            _name_failures(part)
         (result,) = mteb.evaluate(
             model,
-            [task],
+            task,
             cache=store,
             co2_tracker=False,
             encode_kwargs={},
-            # Of data that were put into a task nobody knows whether they are those of last time.
-            overwrite_strategy="always" if loaded else "only-missing",
+            overwrite_strategy="always" if anew else "only-missing",
+            public_only=False,  # a task whose data are not public fails like any other, and is not passed over
             show_progress_bar=progress,
         ).task_results
-        if not loaded and task.data_loaded:
-            task.unload_data()
-        scores[task_name] = MTEBScore(
+        scores[task.metadata.name] = MTEBScore(
             kind=task.metadata.type,
             metric=task.metadata.main_score,
-            main_score=float(result.get_score()),
-            scores=json.loads(json.dumps(result.scores, default=float)),
+            main_score=_plain(float(result.get_score())),
+            scores=_plain(result.scores),
             dataset_revision=result.dataset_revision,
         )
     return MTEBResult(scores, mteb.__version__)
@@ -162,13 +163,30 @@ def _import_mteb() -> Any:
         ) from error
 
 
-def _load(task: Any) -> None:
-    try:
-        task.load_data()
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        source = task.metadata.dataset["path"]
-        raise DataError(
-            f"mteb: task {task.metadata.name}: its data, {source}, cannot be loaded "
-            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); check the connection, or give tasks whose "
-            "data are at hand to evaluate_mteb"
-        ) from error
+def _plain(value: Any) -> Any:
+    """What JSON can hold: mteb has its own kinds of numbers, and NaN where there is nothing to correlate."""
+    return json.loads(json.dumps(value, default=float), parse_constant=lambda _: None)
+
+
+def _parts(task: Any) -> list[Any]:
+    """The tasks with data that an aggregate is made of, or the task itself."""
+    if not task.is_aggregate:
+        return [task]
+    return [part for each in task.metadata.tasks for part in _parts(each)]
+
+
+def _name_failures(task: Any) -> None:
+    """Have the task say which data could not be loaded, when mteb loads them."""
+    load = task.load_data
+
+    def load_data(*args: Any, **kwargs: Any) -> None:
+        try:
+            load(*args, **kwargs)
+        except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+            raise DataError(
+                f"mteb: task {task.metadata.name}: its data, {task.metadata.dataset['path']}, cannot be loaded "
+                f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); check the connection, or give tasks "
+                "whose data are at hand to evaluate_mteb"
+            ) from error
+
+    task.load_data = load_data

@@ -85,7 +85,8 @@ def _mteb_table(found: Sequence[tuple[str, MTEBResult]]) -> Table:
     table.add_column("", justify="right", no_wrap=True)
     for name, result in found:
         for task, score in result.scores.items():
-            table.add_row(name, task, score.kind, score.metric, f"{100 * score.main_score:.2f}")
+            value = "-" if score.main_score is None else f"{100 * score.main_score:.2f}"
+            table.add_row(name, task, score.kind, score.metric, value)
     return table
 
 

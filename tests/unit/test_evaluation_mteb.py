@@ -14,7 +14,16 @@ from typer.testing import CliRunner
 
 from hf_contrastive.cli import app
 from hf_contrastive.errors import DataError, RecipeError
-from hf_contrastive.evaluation import evaluate_mteb, evaluate_sts, load_mteb_tasks, load_sts_pairs, mteb_revision
+from hf_contrastive.evaluation import (
+    EvaluationResults,
+    evaluate_mteb,
+    evaluate_sts,
+    load_mteb_tasks,
+    load_sts_pairs,
+    mteb_revision,
+    print_table,
+    save_json,
+)
 from hf_contrastive.evaluation.mteb_tasks import _Encoder
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.training.measure import evaluate_model
@@ -79,6 +88,19 @@ def test_retrieval_and_classification_run(checkpoint: Path) -> None:
     result = evaluate_mteb(encoder.encode, tasks, name="x", revision="1", progress=False)
     assert {score.kind for score in result.scores.values()} == {"Retrieval", "Classification"}
     assert all(0 <= score.main_score <= 1 for score in result.scores.values())
+
+
+def test_what_mteb_cannot_compute_is_saved_as_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = evaluate_mteb(
+        lambda texts: torch.ones(len(texts), 3), [local_sts(ROWS)], name="x", revision="1", progress=False
+    )
+    assert same.scores["STSBenchmark"].main_score is None
+    results = EvaluationResults("a model", mteb=same)
+    save_json(tmp_path / "out.json", results)
+    (saved,) = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert saved["mteb"]["scores"]["STSBenchmark"]["scores"]["test"][0]["cosine_spearman"] is None
+    print_table(results)
+    assert " - " in capsys.readouterr().out
 
 
 def test_similarities_are_cosines_whatever_the_lengths() -> None:
@@ -151,6 +173,24 @@ def test_without_the_package_it_says_what_to_install(checkpoint: Path, monkeypat
     monkeypatch.setitem(sys.modules, "mteb", None)
     with pytest.raises(RecipeError, match=r"pip install 'hf-contrastive\[mteb\]'"):
         evaluate_model(str(checkpoint), tasks=[], mteb=["STSBenchmark"])
+
+
+def test_aggregates_are_run_part_by_part(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mocks = pytest.importorskip("mteb.mocks.mock_tasks")
+    encode = SentenceEncoder.from_pretrained(checkpoint).encode
+    (task,) = load_mteb_tasks(["CQADupstackRetrieval"])
+    parts = task.metadata.tasks
+    with monkeypatch.context() as patched:
+        for part in parts:
+            patched.setattr(part, "load_data", lambda **_: (_ for _ in ()).throw(ConnectionError("no")))
+        with pytest.raises(DataError, match=f"task {parts[0].metadata.name}: its data, mteb/.* cannot be loaded"):
+            evaluate_mteb(encode, [task], name="x", revision="1", progress=False)
+    for part in parts:
+        mock = mocks.MockRetrievalTask()
+        mock.load_data()
+        part.dataset, part.data_loaded = {"default": {"test": mock.dataset["default"]["test"]}}, True
+    found = evaluate_mteb(encode, [task], name="x", revision="1", progress=False).scores["CQADupstackRetrieval"]
+    assert found.metric == "ndcg_at_10" and 0 < found.main_score <= 1
 
 
 @pytest.mark.shared
