@@ -7,22 +7,28 @@ call of `encode` is timed, with the sentences in memory. Each measurement has a 
 again with the same settings, it goes on where it stopped.
 """
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
-from harness import RESULTS, Measurement, Results, model_name, run_child, spread, start
+from harness import (
+    RESULTS,
+    Measurement,
+    Results,
+    model_name,
+    one_gpu,
+    plus_minus,
+    run_child,
+    spread,
+    start,
+    take_turns,
+    turns,
+)
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
-from sentence_training import default_data, first_sentences
-
-from hf_contrastive.errors import RecipeError
+from sentence_training import check_device, default_data, sentences_file
 
 CONTESTANTS = ("ours", "peer")
 LABELS = {"ours": "hf-contrastive encode", "peer": "SentenceTransformer.encode"}
@@ -47,10 +53,7 @@ def main(
     output: Annotated[Path | None, typer.Option(help="Default: benchmarks/results/encode_DEVICE.json.")] = None,
 ) -> None:
     """Measure, print the table, write the JSON."""
-    if device not in ("cpu", "cuda"):
-        raise RecipeError(f"--device: unknown device {device!r}; choose cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RecipeError("--device cuda: torch sees no GPU; measure with --device cpu")
+    check_device(device)
     settings = {
         "model": model,
         "data": str(data or default_data()),
@@ -73,22 +76,19 @@ def compare(
     results: Results, settings: dict[str, Any], rounds: int, run: Callable[..., Measurement] = run_child
 ) -> None:
     """Make the measurements that `results` lack, in turns."""
-    turns = [(turn, name) for turn in range(rounds) for name in CONTESTANTS]
-    missing = [(turn, name) for turn, name in turns if not results.has(round=turn, contestant=name)]
-    with tempfile.TemporaryDirectory() as folder:
-        sentences = Path(folder) / "sentences.txt"
-        lines = first_sentences(settings["data"], settings["rows"])
-        sentences.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        for turn, name in track(missing, "measuring", console=Console(stderr=True)):
+    with sentences_file(settings["data"], settings["rows"]) as data:
+
+        def measure(key: dict[str, Any]) -> Measurement:
             variables = {
+                **one_gpu(),
                 "OMP_NUM_THREADS": str(settings["threads"]),
-                "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
                 # Read anew by every process: nothing is found that an earlier one cached.
-                "HF_DATASETS_CACHE": str(Path(folder) / f"cache-{turn}"),
+                "HF_DATASETS_CACHE": str(data.with_name(f"cache-{key['round']}")),
             }
-            job = {**settings, "data": str(sentences), "contestant": name}
-            measured = run(Path(__file__).with_name("encode_contestant.py"), job, variables)
-            results.add({"round": turn, "contestant": name, **measured})
+            job = {**settings, "data": str(data), "contestant": key["contestant"]}
+            return run(Path(__file__).with_name("encode_contestant.py"), job, variables)
+
+        take_turns(results, turns(round=range(rounds), contestant=CONTESTANTS), measure)
 
 
 def summarise(measurements: list[Measurement]) -> dict[str, Any]:
@@ -119,16 +119,15 @@ def show(summary: dict[str, Any]) -> None:
             rate, seconds = summary[name]["sentences_per_second"], summary[name]["seconds"]
             table.add_row(
                 LABELS[name],
-                f"{rate['mean']:.1f} ± {rate['stdev']:.1f}",
+                plus_minus(rate, 1),
                 f"{rate['min']:.1f} - {rate['max']:.1f}",
                 f"{seconds['mean']:.1f}",
             )
     console = Console()
     console.print(table)
     if "ratio" in summary:
-        ratio = summary["ratio"]
         console.print(
-            f"ours / peer: {ratio['mean']:.2f} ± {ratio['stdev']:.2f} (target on CPU {summary['target']}); "
+            f"ours / peer: {plus_minus(summary['ratio'], 2)} (target on CPU {summary['target']}); "
             f"vectors differ by {summary['largest_difference']:.1e} at most in the rows compared",
             highlight=False,
         )

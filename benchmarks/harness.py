@@ -6,12 +6,15 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from hf_contrastive.errors import ContrastiveError, RecipeError
 from hf_contrastive.evaluation.environment import environment
@@ -40,6 +43,11 @@ def run_child(script: Path, arguments: Mapping[str, Any], variables: Mapping[str
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def one_gpu() -> dict[str, str]:
+    """Variables with which a child sees no GPU but the first: with more, Trainers split their batches."""
+    return {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
+
+
 def process_memory(key: str) -> int:
     """Bytes of this process on Linux: `VmRSS`, resident now, or `VmHWM`, the most so far."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -56,6 +64,16 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "min": min(values),
         "max": max(values),
     }
+
+
+def same_round(made: Mapping[int, float], peer: Mapping[int, float]) -> list[float]:
+    """Ratios of figures by round, of the rounds that both have."""
+    return [made[turn] / peer[turn] for turn in sorted(made.keys() & peer.keys())]
+
+
+def plus_minus(figures: Mapping[str, float], digits: int, scale: float = 1) -> str:
+    """Mean and standard deviation of a `spread`, each times `scale`."""
+    return f"{scale * figures['mean']:,.{digits}f} ± {scale * figures['stdev']:,.{digits}f}"
 
 
 class Results:
@@ -103,6 +121,32 @@ class Results:
     def summary(self) -> dict[str, Any]:
         """What `summarise` makes of the measurements so far."""
         return self.summarise(self.measurements)
+
+
+def turns(**of: Iterable[Any]) -> list[dict[str, Any]]:
+    """A key for each combination, the last of which changes first."""
+    return [dict(zip(of, values, strict=True)) for values in product(*of.values())]
+
+
+def take_turns(
+    results: Results, keys: Iterable[dict[str, Any]], measure: Callable[[dict[str, Any]], Measurement]
+) -> None:
+    """Make the measurements that `results` lack, one after the other; each is known by its key, which it gets."""
+    missing = [key for key in keys if not results.has(**key)]
+    for key in track(missing, "measuring", console=Console(stderr=True)):
+        results.add({**key, **measure(key)})
+
+
+def measured_ratio(path: Path, name: str) -> float:
+    """How much longer a step takes by a summary of costs than a plain one, at least 1; 1 of what it does not name.
+
+    Raises:
+        RecipeError: the benchmark that writes `path` has not run.
+    """
+    if not path.is_file():
+        raise RecipeError(f"{path}: not there; run benchmarks/{path.stem.rpartition('_')[0]}.py first")
+    figures = json.loads(path.read_text(encoding="utf-8"))["summary"].get(name, {})
+    return max(1.0, figures.get("ratio", {"mean": 1.0})["mean"])
 
 
 def refuse_differences(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

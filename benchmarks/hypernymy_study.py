@@ -11,13 +11,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import curves
 import typer
-from curves import at_time, budget, by_name
-from harness import RESULTS, ROOT, spread, start
-from rich.console import Console
-from rich.table import Table
+from harness import RESULTS, ROOT, start
 from simcse_study import study
 
+from hf_contrastive.arguments import PROTOCOLS
 from hf_contrastive.errors import RecipeError
 
 RECIPE = ROOT / "recipes" / "hypernymy" / "wordnet.yaml"
@@ -37,7 +36,6 @@ SOURCES: dict[str, dict[str, Any]] = {
         "filter_known": False,
     },
 }
-PROTOCOLS = ("filtered", "path_counted")
 KEPT = ("after", "curve", "steps", "epochs", "train_seconds", "recipe", "environment")
 OUTPUT = RESULTS / "hypernymy_study"
 RUNS = Path("runs/hypernymy_study")
@@ -72,27 +70,14 @@ def overrides_of(protocol: str, source: str) -> list[str]:
 
 def summarise(output: Path) -> dict[str, dict[str, Any]]:
     """By protocol and source: test accuracy, seconds, and dev accuracy when the runs with one negative had ended."""
-    runs, summary = by_name(output), {}
-    for name, made in runs.items():
-        seconds = budget(runs.get(f"{name.rpartition('-')[0]}-uniform_1", made))
-        summary[name] = {
-            "seeds": len(made),
-            "accuracy": spread([run["after"]["accuracy"] for run in made]),
-            "train_seconds": spread([run["train_seconds"] for run in made]),
-            "equal_steps": spread([at_time(run["curve"], "eval_accuracy") for run in made]),
-            "equal_time": spread([at_time(run["curve"], "eval_accuracy", seconds) for run in made]),
-        }
-    return summary
+    figures: curves.Figures = {"accuracy": lambda run: run["after"]["accuracy"]}
+    return curves.at_equal_steps_and_time(output, "eval_accuracy", "uniform_1", figures)
 
 
 def show(summary: dict[str, dict[str, Any]]) -> None:
     """Print mean ± standard deviation over the seeds."""
     columns = {"accuracy": "test", "equal_steps": "dev", "equal_time": "dev, time of one negative"}
-    table = Table("", "seeds", *columns.values(), "seconds", title="hypernymy, accuracy x 100")
-    for name, figures in summary.items():
-        cells = [f"{100 * figures[key]['mean']:.1f} ± {100 * figures[key]['stdev']:.1f}" for key in columns]
-        table.add_row(name, str(figures["seeds"]), *cells, f"{figures['train_seconds']['mean']:.0f}")
-    Console().print(table)
+    curves.show(summary, columns, "hypernymy, accuracy x 100")
 
 
 if __name__ == "__main__":

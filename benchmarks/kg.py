@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from harness import RESULTS, Measurement, Results, run_child, spread, start
+from harness import RESULTS, Measurement, Results, plus_minus, run_child, same_round, spread, start, take_turns, turns
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 # Ours with negatives for each triple, as PyKEEN has them, and with as many for all triples of a batch.
@@ -61,19 +60,10 @@ def compare(
     run: Callable[..., Measurement] = run_child,
 ) -> None:
     """Make the measurements that `results` lack, in turns."""
-    every = [
-        {"interaction": interaction, "part": part, "round": turn, "contestant": name}
-        for interaction in interactions
-        for part in PARTS
-        for turn in range(rounds)
-        for name in CONTESTANTS
-        if part == "train" or name != "ours_shared"
-    ]
-    missing = [key for key in every if not results.has(**key)]
-    for key in track(missing, "measuring", console=Console(stderr=True)):
-        job = {**settings, **key, "seed": 42 + key["round"]}
-        variables = {"OMP_NUM_THREADS": str(settings["threads"])}
-        results.add({**key, **run(Path(__file__).with_name("kg_contestant.py"), job, variables)})
+    every = turns(interaction=interactions, part=PARTS, round=range(rounds), contestant=CONTESTANTS)
+    every = [key for key in every if key["part"] == "train" or key["contestant"] != "ours_shared"]
+    script, variables = Path(__file__).with_name("kg_contestant.py"), {"OMP_NUM_THREADS": str(settings["threads"])}
+    take_turns(results, every, lambda key: run(script, {**settings, **key, "seed": 42 + key["round"]}, variables))
 
 
 def summarise(measurements: list[Measurement]) -> dict[str, Any]:
@@ -88,10 +78,9 @@ def summarise(measurements: list[Measurement]) -> dict[str, Any]:
             figures: dict[str, Any] = {"target": TARGET}
             for name, of_round in made.items():
                 figures[name] = {"triples_per_second": spread(list(of_round.values()))}
-                peers = made.get("pykeen", {})
-                both = sorted(of_round.keys() & peers.keys())
-                if name != "pykeen" and both:
-                    figures[name]["ratio"] = spread([of_round[turn] / peers[turn] for turn in both])
+                ratios = same_round(of_round, made.get("pykeen", {}))
+                if name != "pykeen" and ratios:
+                    figures[name]["ratio"] = spread(ratios)
             summary.setdefault(interaction, {})[part] = figures
     return summary
 
@@ -103,14 +92,8 @@ def show(summary: dict[str, Any]) -> None:
         for part, figures in parts.items():
             for name in CONTESTANTS:
                 if name in figures:
-                    rate, ratio = figures[name]["triples_per_second"], figures[name].get("ratio")
-                    table.add_row(
-                        interaction,
-                        part,
-                        name,
-                        f"{rate['mean']:,.0f} ± {rate['stdev']:,.0f}",
-                        f"{ratio['mean']:.2f} ± {ratio['stdev']:.2f}" if ratio else "",
-                    )
+                    ratio = plus_minus(figures[name]["ratio"], 2) if "ratio" in figures[name] else ""
+                    table.add_row(interaction, part, name, plus_minus(figures[name]["triples_per_second"], 0), ratio)
     Console().print(table)
 
 

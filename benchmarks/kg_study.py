@@ -11,11 +11,9 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import curves
 import typer
-from curves import at_time, budget, by_name
-from harness import RESULTS, ROOT, spread, start
-from rich.console import Console
-from rich.table import Table
+from harness import RESULTS, ROOT, start
 from simcse_study import study
 
 from hf_contrastive.errors import RecipeError
@@ -90,30 +88,17 @@ def overrides_of(graph: str, model: str, source: str) -> list[str]:
 
 def summarise(output: Path) -> dict[str, dict[str, Any]]:
     """By graph, model and source: test MRR and Hits@10, seconds, validation MRR when the uniform runs had ended."""
-    runs, summary = by_name(output), {}
-    for name, made in runs.items():
-        seconds = budget(runs.get(f"{name.rpartition('-')[0]}-uniform", made))
-        summary[name] = {
-            "seeds": len(made),
-            "steps": made[0]["steps"],
-            "mrr": spread([run["after"]["both"]["mrr"] for run in made]),
-            "hits_at_10": spread([run["after"]["both"]["hits_at_10"] for run in made]),
-            "train_seconds": spread([run["train_seconds"] for run in made]),
-            "equal_steps": spread([at_time(run["curve"], "eval_mrr") for run in made]),
-            "equal_time": spread([at_time(run["curve"], "eval_mrr", seconds) for run in made]),
-        }
-    return summary
+    figures: curves.Figures = {
+        "mrr": lambda run: run["after"]["both"]["mrr"],
+        "hits_at_10": lambda run: run["after"]["both"]["hits_at_10"],
+    }
+    return curves.at_equal_steps_and_time(output, "eval_mrr", "uniform", figures)
 
 
 def show(summary: dict[str, dict[str, Any]]) -> None:
     """Print mean ± standard deviation over the seeds."""
     columns = {"mrr": "test MRR", "hits_at_10": "Hits@10", "equal_steps": "valid MRR", "equal_time": "at equal time"}
-    table = Table("", "seeds", "steps", *columns.values(), "seconds", title=f"filtered link prediction x 100, K = {K}")
-    for name, figures in summary.items():
-        cells = [f"{100 * figures[key]['mean']:.1f} ± {100 * figures[key]['stdev']:.1f}" for key in columns]
-        seconds = f"{figures['train_seconds']['mean']:.0f}"
-        table.add_row(name, str(figures["seeds"]), str(figures["steps"]), *cells, seconds)
-    Console().print(table)
+    curves.show(summary, columns, f"filtered link prediction x 100, K = {K}")
 
 
 if __name__ == "__main__":

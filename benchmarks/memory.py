@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from harness import RESULTS, Measurement, Results, model_name, run_child, start
+from harness import RESULTS, Measurement, Results, model_name, run_child, start, take_turns
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 TARGET_BYTES = {"batch float32": 1_500_000_000, "batch bf16": 1_500_000_000, "loss": 300_000_000}
@@ -44,11 +43,10 @@ def measure(results: Results, settings: dict[str, Any], run: Callable[..., Measu
         "loss": {"what": "loss", "batch_size": settings["batch_size"], "width": WIDTH},
     }
     # Each batch as the Trainer runs it; the loss in both ways, since it runs in both.
-    turns = [("loss", "return"), ("loss", "keep"), ("batch bf16", "return"), ("batch float32", "return")]
-    missing = [turn for turn in turns if not results.has(step=turn[0], allocator=turn[1])]
-    for step, allocator in track(missing, "measuring", console=Console(stderr=True)):
-        measured = run(Path(__file__).with_name("footprint.py"), {**jobs[step], "allocator": allocator})
-        results.add({"step": step, "allocator": allocator, **measured})
+    order = [("loss", "return"), ("loss", "keep"), ("batch bf16", "return"), ("batch float32", "return")]
+    script = Path(__file__).with_name("footprint.py")
+    keys = [{"step": step, "allocator": allocator} for step, allocator in order]
+    take_turns(results, keys, lambda key: run(script, {**jobs[key["step"]], "allocator": key["allocator"]}))
 
 
 def summarise(measurements: list[Measurement]) -> dict[str, Any]:

@@ -6,18 +6,28 @@ Killed and started again with the same settings, it goes on where it stopped.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from harness import RESULTS, Measurement, Results, model_name, run_child, spread, start
+from harness import (
+    RESULTS,
+    Measurement,
+    Results,
+    model_name,
+    one_gpu,
+    plus_minus,
+    run_child,
+    same_round,
+    spread,
+    start,
+    take_turns,
+    turns,
+)
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
-from sentence_training import default_data, first_sentences
+from sentence_training import default_data, sentences_file
 
 POOL = 4096
 TARGETS = {"ace_exact": 1.10, "ace_exact_fresh": 1.35}
@@ -82,25 +92,20 @@ def compare(
     run: Callable[..., Measurement] = run_child,
 ) -> None:
     """Make the measurements that `results` lack, in turns."""
-    job = {key: value for key, value in settings.items() if key != "bank_size"}
     chosen = {
         name: negatives
         for name, negatives in sources(settings["batch_size"]).items()
         if only is None or name in ("in_batch", *only)
     }
-    missing = [(turn, name) for turn in range(rounds) for name in chosen if not results.has(round=turn, source=name)]
-    with tempfile.TemporaryDirectory() as folder:
-        sentences = Path(folder) / "sentences.txt"
-        rows = settings["batch_size"] * (settings["warmup"] + settings["steps"])
-        sentences.write_text(
-            "".join(f"{line}\n" for line in first_sentences(settings["data"], rows)), encoding="utf-8"
-        )
-        for turn, name in track(missing, "measuring", console=Console(stderr=True)):
-            overrides = {"negatives": json.dumps(chosen[name]), "bank_size": settings["bank_size"]}
-            arguments = {**job, "data": str(sentences), "contestant": "ours", "overrides": overrides}
-            variables = {"CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]}
-            measured = run(Path(__file__).with_name("contestant.py"), arguments, variables)
-            results.add({"round": turn, "source": name, **measured})
+    job = {key: value for key, value in settings.items() if key != "bank_size"}
+    with sentences_file(settings["data"], settings["batch_size"] * (settings["warmup"] + settings["steps"])) as data:
+
+        def measure(key: dict[str, Any]) -> Measurement:
+            overrides = {"negatives": json.dumps(chosen[key["source"]]), "bank_size": settings["bank_size"]}
+            arguments = {**job, "data": str(data), "contestant": "ours", "overrides": overrides}
+            return run(Path(__file__).with_name("contestant.py"), arguments, one_gpu())
+
+        take_turns(results, turns(round=range(rounds), source=chosen), measure)
 
 
 def summarise(measurements: list[Measurement]) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def summarise(measurements: list[Measurement]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for name, made in steps.items():
         summary[name] = {"step_seconds": spread(list(made.values()))}
-        ratios = [made[turn] / plain[turn] for turn in sorted(made.keys() & plain.keys())]
+        ratios = same_round(made, plain)
         if name != "in_batch" and ratios:
             summary[name] |= {"ratio": spread(ratios), "target": TARGETS.get(name)}
     return summary
@@ -122,13 +127,9 @@ def show(summary: dict[str, Any]) -> None:
     """Print the table."""
     table = Table("", "seconds a step", "to the plain step", "target", title="what a source of negatives costs")
     for name, figures in summary.items():
-        seconds, ratio = figures["step_seconds"], figures.get("ratio")
-        table.add_row(
-            name,
-            f"{seconds['mean']:.3f} ± {seconds['stdev']:.3f}",
-            f"{ratio['mean']:.3f} ± {ratio['stdev']:.3f}" if ratio else "",
-            f"{figures['target']:.2f}" if figures.get("target") else "",
-        )
+        ratio = plus_minus(figures["ratio"], 3) if "ratio" in figures else ""
+        target = f"{figures['target']:.2f}" if figures.get("target") else ""
+        table.add_row(name, plus_minus(figures["step_seconds"], 3), ratio, target)
     Console().print(table)
 
 

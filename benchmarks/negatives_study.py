@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from harness import RESULTS, ROOT, start, without_paths
+from curves import by_name
+from harness import RESULTS, ROOT, measured_ratio, start, without_paths
 from simcse_study import show, study
 
 from hf_contrastive.errors import RecipeError
@@ -76,7 +77,7 @@ def main(
                 else:
                     run_one(setting, source, seed, budget, output, context.args)
     for setting in chosen:
-        show(found(setting, output))
+        show(by_name(output, f"{setting}-*.json"))
 
 
 def run_one(setting: str, source: str, seed: int, budget: str, output: Path, extra: list[str]) -> None:
@@ -150,25 +151,12 @@ def mined(setting: str, output: Path) -> list[str]:
 
 def cost(source: str) -> float:
     """How much longer a step with this source takes than a plain one, as measured."""
-    path = RESULTS / "negatives_cost_cpu.json"
-    if not path.is_file():
-        raise RecipeError(f"{path}: not there; run benchmarks/negatives_cost.py first")
     # Encoding the fresh sentences is nearly all that such a step costs beside a plain one, whoever chooses them.
     if source == "ace_bank":
         source = "ace_exact"
     elif source == "random" or source.startswith("ace_"):
         source = "ace_exact_fresh"
-    figures = json.loads(path.read_text(encoding="utf-8"))["summary"].get(source, {})
-    return max(1.0, figures.get("ratio", {"mean": 1.0})["mean"])
-
-
-def found(setting: str, output: Path) -> dict[str, list[dict[str, Any]]]:
-    """All results of a setting by source."""
-    made: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(output.glob(f"{setting}-*.json")):
-        name = path.stem.removeprefix(f"{setting}-").rpartition("-")[0]
-        made.setdefault(f"{setting} {name}", []).append(json.loads(path.read_text(encoding="utf-8")))
-    return made
+    return measured_ratio(RESULTS / "negatives_cost_cpu.json", source)
 
 
 if __name__ == "__main__":

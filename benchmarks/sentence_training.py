@@ -9,7 +9,8 @@ Killed and started again with the same settings, it goes on where it stopped.
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -17,9 +18,21 @@ from typing import Annotated, Any
 import torch
 import typer
 from contestant import CONTESTANTS
-from harness import RESULTS, Measurement, Results, model_name, run_child, spread, start
+from harness import (
+    RESULTS,
+    Measurement,
+    Results,
+    model_name,
+    one_gpu,
+    plus_minus,
+    run_child,
+    same_round,
+    spread,
+    start,
+    take_turns,
+    turns,
+)
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from hf_contrastive.data.files import read_rows
@@ -58,10 +71,7 @@ def main(
     ] = None,
 ) -> None:
     """Measure, print the table, write the JSON."""
-    if device not in ("cpu", "cuda"):
-        raise RecipeError(f"--device: unknown device {device!r}; choose cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise RecipeError("--device cuda: torch sees no GPU; measure with --device cpu")
+    check_device(device)
     if chunk_size is None:
         chunk_size = 32 if device == "cpu" else 0
     settings = {
@@ -82,6 +92,14 @@ def main(
     show(results.summary)
 
 
+def check_device(device: str) -> None:
+    """Raise `RecipeError` unless it is `cpu`, or `cuda` and there."""
+    if device not in ("cpu", "cuda"):
+        raise RecipeError(f"--device: unknown device {device!r}; choose cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RecipeError("--device cuda: torch sees no GPU; measure with --device cpu")
+
+
 def default_data() -> Path:
     """English Wikipedia behind `HF_CONTRASTIVE_DATA`."""
     if not os.environ.get("HF_CONTRASTIVE_DATA"):
@@ -97,24 +115,24 @@ def compare(
     run: Callable[..., Measurement] = run_child,
 ) -> None:
     """Make the measurements that `results` lack, in turns."""
-    turns = [(pair, name) for pair in range(pairs) for name in contestants]
-    missing = [(pair, name) for pair, name in turns if not results.has(pair=pair, contestant=name)]
+    with sentences_file(settings["data"], settings["batch_size"] * (settings["warmup"] + settings["steps"])) as data:
+
+        def measure(key: dict[str, Any]) -> Measurement:
+            # Tokenised anew by every process: nothing is found that an earlier one cached.
+            variables = {**one_gpu(), "HF_DATASETS_CACHE": str(data.with_name(f"cache-{key['pair']}"))}
+            job = {**settings, "data": str(data), "contestant": key["contestant"]}
+            return run(Path(__file__).with_name("contestant.py"), job, variables)
+
+        take_turns(results, turns(pair=range(pairs), contestant=contestants), measure)
+
+
+@contextmanager
+def sentences_file(path: str, count: int) -> Iterator[Path]:
+    """A file with the first lines of another, in a folder of its own that is there for as long."""
     with tempfile.TemporaryDirectory() as folder:
         sentences = Path(folder) / "sentences.txt"
-        rows = settings["batch_size"] * (settings["warmup"] + settings["steps"])
-        sentences.write_text(
-            "".join(f"{line}\n" for line in first_sentences(settings["data"], rows)), encoding="utf-8"
-        )
-        job = {**settings, "data": str(sentences)}
-        for pair, name in track(missing, "measuring", console=Console(stderr=True)):
-            variables = {
-                # With more than one GPU the Trainer would split the peer's batch.
-                "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
-                # Tokenised anew by every process: nothing is found that an earlier one cached.
-                "HF_DATASETS_CACHE": str(Path(folder) / f"cache-{pair}"),
-            }
-            measured = run(Path(__file__).with_name("contestant.py"), {**job, "contestant": name}, variables)
-            results.add({"pair": pair, "contestant": name, **measured})
+        sentences.write_text("".join(f"{line}\n" for line in first_sentences(path, count)), encoding="utf-8")
+        yield sentences
 
 
 def first_sentences(path: str, count: int) -> list[str]:
@@ -144,10 +162,9 @@ def summarise(measurements: list[Measurement]) -> dict[str, Any]:
     mine = by_name.get("ours", {})
     against = {}
     for name, made in by_name.items():
-        both = sorted(mine.keys() & made.keys())
-        if name == "ours" or not both:
+        ratios = same_round(*({pair: m["sentences_per_second"] for pair, m in of.items()} for of in (mine, made)))
+        if name == "ours" or not ratios:
             continue
-        ratios = [mine[pair]["sentences_per_second"] / made[pair]["sentences_per_second"] for pair in both]
         memory_ratio = contestants["ours"]["peak_bytes"]["mean"] / contestants[name]["peak_bytes"]["mean"]
         against[name] = {"speed_ratios": ratios, "speed_ratio": spread(ratios), "peak_memory_ratio": memory_ratio}
     return {"contestants": contestants, "ours_against": against}
@@ -163,10 +180,10 @@ def show(summary: dict[str, Any]) -> None:
     table = Table("", "sentences/s", "min - max", "ours / it", "peak memory", title="training, ours and peer")
     for name, figures in summary["contestants"].items():
         speed, against = figures["sentences_per_second"], summary["ours_against"].get(name)
-        ratio = f"{against['speed_ratio']['mean']:.2f} ± {against['speed_ratio']['stdev']:.2f}" if against else ""
+        ratio = plus_minus(against["speed_ratio"], 2) if against else ""
         table.add_row(
             LABELS[name],
-            f"{speed['mean']:.1f} ± {speed['stdev']:.1f}",
+            plus_minus(speed, 1),
             f"{speed['min']:.1f} - {speed['max']:.1f}",
             ratio,
             f"{figures['peak_bytes']['mean'] / 1e9:.2f} GB",

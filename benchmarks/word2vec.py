@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from harness import RESULTS, ROOT, Measurement, Results, run_child, spread, start
+from harness import (
+    RESULTS,
+    ROOT,
+    Measurement,
+    Results,
+    plus_minus,
+    run_child,
+    same_round,
+    spread,
+    start,
+    take_turns,
+    turns,
+)
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from hf_contrastive.recipe import load_recipe
@@ -54,18 +65,10 @@ def compare(
     run: Callable[..., Measurement] = run_child,
 ) -> None:
     """Make the measurements that `results` lack, in turns."""
-    every = [
-        {"epochs": count, "round": turn, "contestant": name}
-        for count in epochs
-        for turn in range(rounds)
-        for name in CONTESTANTS
-    ]
-    missing = [key for key in every if not results.has(**key)]
-    for key in track(missing, "measuring", console=Console(stderr=True)):
-        job = {**settings, **key, "seed": 42 + key["round"]}
-        variables = {"OMP_NUM_THREADS": str(settings["threads"])}
-        measured = run(Path(__file__).with_name("word2vec_contestant.py"), job, variables)
-        results.add({**key, **measured})
+    every = turns(epochs=epochs, round=range(rounds), contestant=CONTESTANTS)
+    script = Path(__file__).with_name("word2vec_contestant.py")
+    variables = {"OMP_NUM_THREADS": str(settings["threads"])}
+    take_turns(results, every, lambda key: run(script, {**settings, **key, "seed": 42 + key["round"]}, variables))
 
 
 def summarise(measurements: list[Measurement]) -> dict[str, Any]:
@@ -83,10 +86,9 @@ def summarise(measurements: list[Measurement]) -> dict[str, Any]:
                     key: spread([m[key] for m in rounds.values()]) for key in ("words_per_second", "seconds")
                 }
                 part[name]["scores"] = {key: spread([m["scores"][key] for m in rounds.values()]) for key in SETS}
-        both = sorted(made["ours"].keys() & made["gensim"].keys())
-        if both:
-            ours, peers = ([made[name][turn]["words_per_second"] for turn in both] for name in CONTESTANTS)
-            part["ratio"] = spread([own / peer for own, peer in zip(ours, peers, strict=True)])
+        ours, peer = ({turn: m["words_per_second"] for turn, m in made[name].items()} for name in CONTESTANTS)
+        if ratios := same_round(ours, peer):
+            part["ratio"] = spread(ratios)
         summary[str(count)] = part
     return summary
 
@@ -99,12 +101,10 @@ def show(summary: dict[str, Any]) -> None:
             if name in part:
                 figures = part[name]
                 scores = [f"{100 * figures['scores'][key]['mean']:.1f}" for key in SETS]
-                rate, seconds = figures["words_per_second"], figures["seconds"]
-                table.add_row(
-                    count, name, f"{rate['mean']:,.0f} ± {rate['stdev']:,.0f}", f"{seconds['mean']:.0f}", *scores
-                )
+                rate, seconds = plus_minus(figures["words_per_second"], 0), f"{figures['seconds']['mean']:.0f}"
+                table.add_row(count, name, rate, seconds, *scores)
         if "ratio" in part:
-            table.add_row(count, "ratio", f"{part['ratio']['mean']:.2f} ± {part['ratio']['stdev']:.2f}", "")
+            table.add_row(count, "ratio", plus_minus(part["ratio"], 2), "")
     Console().print(table)
 
 

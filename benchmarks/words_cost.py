@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from harness import RESULTS, ROOT, Measurement, Results, run_child, spread, start
+from harness import (
+    RESULTS,
+    ROOT,
+    Measurement,
+    Results,
+    plus_minus,
+    run_child,
+    same_round,
+    spread,
+    start,
+    take_turns,
+    turns,
+)
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from words_study import ACE, NEIGHBOURS, NOISE, SOURCES
 
@@ -68,15 +79,15 @@ def compare(
 ) -> None:
     """Make the measurements that `results` lack, in turns."""
     chosen = [name for name in CONTESTANTS if only is None or name in ("negative_sampling", *only)]
-    missing = [
-        (turn, name) for turn in range(rounds) for name in chosen if not results.has(round=turn, estimator=name)
-    ]
-    for turn, name in track(missing, "measuring", console=Console(stderr=True)):
-        overrides = {"words_per_draw": "0", **CONTESTANTS[name]}
+    script = Path(__file__).with_name("word2vec_contestant.py")
+    variables = {"OMP_NUM_THREADS": str(settings["threads"])}
+
+    def measure(key: dict[str, Any]) -> Measurement:
+        overrides = {"words_per_draw": "0", **CONTESTANTS[key["estimator"]]}
         job = {**settings, "contestant": "steps", "epochs": 1, "seed": 42, "overrides": overrides}
-        variables = {"OMP_NUM_THREADS": str(settings["threads"])}
-        measured = run(Path(__file__).with_name("word2vec_contestant.py"), job, variables)
-        results.add({"round": turn, "estimator": name, **measured})
+        return run(script, job, variables)
+
+    take_turns(results, turns(round=range(rounds), estimator=chosen), measure)
 
 
 def summarise(measurements: list[Measurement]) -> dict[str, Any]:
@@ -88,7 +99,7 @@ def summarise(measurements: list[Measurement]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for name, made in steps.items():
         summary[name] = {"step_seconds": spread(list(made.values())), "target": TARGETS.get(name)}
-        ratios = [made[turn] / plain[turn] for turn in sorted(made.keys() & plain.keys())]
+        ratios = same_round(made, plain)
         if name != "negative_sampling" and ratios:
             summary[name]["ratio"] = spread(ratios)
     return summary
@@ -98,13 +109,8 @@ def show(summary: dict[str, Any]) -> None:
     """Print the table."""
     table = Table("", "ms a step", "to batch-shared", "target", title="steps of 4,096 words")
     for name, figures in summary.items():
-        seconds, ratio = figures["step_seconds"], figures.get("ratio")
-        table.add_row(
-            name,
-            f"{1000 * seconds['mean']:.1f} ± {1000 * seconds['stdev']:.1f}",
-            f"{ratio['mean']:.2f} ± {ratio['stdev']:.2f}" if ratio else "",
-            str(figures["target"] or ""),
-        )
+        ratio = plus_minus(figures["ratio"], 2) if "ratio" in figures else ""
+        table.add_row(name, plus_minus(figures["step_seconds"], 1, 1000), ratio, str(figures["target"] or ""))
     Console().print(table)
 
 

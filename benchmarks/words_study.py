@@ -11,10 +11,9 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import curves
 import typer
-from harness import RESULTS, ROOT, spread, start
-from rich.console import Console
-from rich.table import Table
+from harness import RESULTS, ROOT, measured_ratio, start
 from simcse_study import study
 
 from hf_contrastive.errors import RecipeError
@@ -97,28 +96,17 @@ def run_one(source: str, seed: int, steps: int, budget: str, output: Path, extra
 
 def cost(source: str) -> float:
     """How much longer a step with this source takes than one of batch-shared negative sampling, as measured."""
-    path = RESULTS / "words_cost_cpu.json"
-    if not path.is_file():
-        raise RecipeError(f"{path}: not there; run benchmarks/words_cost.py first")
-    summary = json.loads(path.read_text(encoding="utf-8"))["summary"]
     same = {"adv": "ace", "ace_no_entropy": "ace", "ace_no_false_negatives": "ace"}
-    name = same.get(source, source)
-    return max(1.0, summary[name]["ratio"]["mean"]) if "ratio" in summary.get(name, {}) else 1.0
+    return measured_ratio(RESULTS / "words_cost_cpu.json", same.get(source, source))
 
 
 def show(output: Path) -> None:
     """Print mean ± standard deviation over the seeds."""
-    made: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(output.glob("*.json")):
-        made.setdefault(path.stem.rpartition("-")[0], []).append(json.loads(path.read_text(encoding="utf-8")))
-    table = Table("", "seeds", "steps", *SETS, title="Spearman x 100, mean ± sd over seeds")
-    for name, runs in made.items():
-        cells = []
-        for key in SETS:
-            figures = spread([100 * run["after"]["similarity"]["scores"][key]["spearman"] for run in runs])
-            cells.append(f"{figures['mean']:.1f} ± {figures['stdev']:.1f}")
-        table.add_row(name, str(len(runs)), str(runs[0]["steps"]), *cells)
-    Console().print(table)
+    figures: curves.Figures = {
+        key: lambda run, key=key: run["after"]["similarity"]["scores"][key]["spearman"] for key in SETS
+    }
+    summary = {name: curves.over_seeds(runs, figures) for name, runs in curves.by_name(output).items()}
+    curves.show(summary, dict(zip(SETS, SETS, strict=True)), "Spearman x 100, mean ± sd over seeds")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ environment variable NAME, `${NAME:-other}` has a default.
 """
 
 import argparse
-import difflib
 import os
 import re
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ from hf_contrastive.arguments import (
     WordTrainingArguments,
     one_of,
 )
-from hf_contrastive.errors import RecipeError
+from hf_contrastive.errors import RecipeError, did_you_mean
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _YAML_FIELDS = frozenset({"augmentation", "columns", "negatives"})  # nested values, parsed by their dataclass
@@ -118,8 +117,7 @@ def load_recipe(path: str | Path | None, overrides: Sequence[str] = ()) -> Recip
     argv: list[str] = []
     for key, entry in entries.items():
         if key not in actions:
-            close = difflib.get_close_matches(key, list(actions), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else "; `hf-contrastive keys` lists them"
+            hint = did_you_mean(key, actions, "`hf-contrastive keys` lists them")
             raise RecipeError(f"{entry.where}: unknown key {key!r}{hint}")
         entry.value = _checked(key, entry, actions[key], parser)
         argv += [f"--{key}={entry.value}"] if isinstance(entry.value, str) else [f"--{key}", *entry.value]

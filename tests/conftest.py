@@ -6,7 +6,9 @@ import datasets
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-sys.path.insert(0, str(Path(__file__).parent))
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / folder) for folder in ("tests", "benchmarks", "scripts")]
+pytest.register_assert_rewrite("queries", "resuming", "runs")
 
 from helpers import tiny_tokenizer  # noqa: E402
 

@@ -69,6 +69,16 @@ class Told(NegativeSampler):
         return self.weights
 
 
+def told(
+    width: int, *, batch: int = 3, shared: bool = True, seed: int = 0, weights: bool = False, **fields: Any
+) -> Told:
+    """A sampler of fixed rows of a table of 13, a fifth of them masked."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(13, (width,) if shared else (batch, width), generator=generator)
+    mask = torch.rand(batch, width, generator=generator) > 0.2
+    return Told(ids, mask, torch.rand(batch, width, generator=generator) + 0.5 if weights else None, **fields)
+
+
 class NeverAsk(NegativeSampler):
     """Raises when it is asked."""
 

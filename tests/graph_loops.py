@@ -4,16 +4,13 @@ Scores are the papers' formulas for a single triple or pair, losses and their sl
 only carries the slopes of the scores to the tables.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from contexts import Told
 from formulas import FORMULAS
 from torch import Tensor
 
 from hf_contrastive.models import KnowledgeGraphModel, OrderEmbeddingModel
-from hf_contrastive.negatives import Context, Negatives
 
 Term = tuple[Tensor, float, float]  # of a negative: score, weight, expected count
 
@@ -78,47 +75,3 @@ def gradients(loss: Tensor, tables: Sequence[Tensor]) -> list[Tensor]:
 def dense(table: Tensor) -> Tensor:
     assert table.grad is not None
     return table.grad.to_dense()
-
-
-class ToldByAnchor(Told):
-    """Told for each of N anchors that may be asked about, and keeps who was asked about and what it was shown.
-
-    Args:
-        place: which of the N the anchors of a context are.
-        ids: [P] for all, or [N, K].
-        mask, weights: [N, P] or [N, K].
-    """
-
-    def __init__(
-        self,
-        place: Callable[[Context], list[int]],
-        ids: Tensor,
-        mask: Tensor,
-        weights: Tensor | None = None,
-        **of: Any,
-    ) -> None:
-        super().__init__(ids, mask, weights, **of)
-        self.place = place
-        self.rows: list[list[int]] = []
-        self.contexts: list[Context] = []
-
-    def sample(self, context: Context, k: int | None = None) -> Negatives:
-        rows = self.place(context)
-        self.rows.append(rows)
-        self.contexts.append(context)
-        fields = {name: value[rows] for name, value in self.fields.items()}
-        return Negatives(self.ids if self.ids.dim() == 1 else self.ids[rows], self.mask[rows].clone(), **fields)
-
-    def weigh(self, negatives: Negatives, context: Context) -> Tensor | None:
-        return None if self.weights is None else self.weights[self.rows[-1]]
-
-
-def random_mask(rows: int, columns: int, seed: int = 3) -> Tensor:
-    """A third is False, and nothing in the first column."""
-    mask = torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed)) > 1 / 3
-    mask[:, 0] = True
-    return mask
-
-
-def random_weights(rows: int, columns: int, seed: int = 4) -> Tensor:
-    return torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed), dtype=torch.double) + 0.5

@@ -1,12 +1,9 @@
 """Tiny but complete runs of knowledge graphs and hierarchies: data in which there is something to learn, a recipe."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import load_file
-from torch import Tensor
 
 GROUPS, MEMBERS = 4, 6
 COMMON = {
@@ -21,6 +18,7 @@ COMMON = {
     "use_cpu": True,
     "disable_tqdm": True,
 }
+ACE = {"name": "adversarial", "k": 6, "update_every": 2}
 
 
 def triples() -> list[tuple[str, str, str]]:
@@ -80,13 +78,3 @@ def make_order_run(folder: Path, **overrides: Any) -> Path:
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**recipe, **overrides}), encoding="utf-8")
     return folder
-
-
-def final_tables(run: Path) -> dict[str, Tensor]:
-    return load_file(run / "out" / "final" / "model.safetensors")
-
-
-def log_of(run: Path, step: int = 24) -> list[dict[str, Any]]:
-    """What was logged of training steps, in order."""
-    history = json.loads((run / f"out/checkpoint-{step}/trainer_state.json").read_text())["log_history"]
-    return [entry for entry in history if "loss" in entry]

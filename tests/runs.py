@@ -1,5 +1,6 @@
-"""Tiny but complete runs: a checkpoint, data, a recipe, the command that trains it, one that is killed on its way."""
+"""Tiny but complete runs: a checkpoint, data, a recipe, what trains it or is killed on its way, what it leaves."""
 
+import json
 import os
 import random
 import signal
@@ -15,6 +16,8 @@ from safetensors.torch import load_file
 
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import train
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def sentence(rng: random.Random) -> str:
@@ -69,6 +72,14 @@ def train_command(run: Path, *overrides: str) -> list[str]:
     return [sys.executable, "-m", "hf_contrastive.train", str(run / "recipe.yaml"), *overrides]
 
 
+def train_alone(run: Path, *overrides: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Train in a process of its own with one thread: sums depend on how many there are."""
+    command = train_command(run, *overrides)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, timeout=300, text=True)
+    assert not check or done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done
+
+
 KILLED = """
 import os, signal, sys
 from transformers.trainer_callback import CallbackHandler
@@ -87,10 +98,26 @@ main(sys.argv[2:])
 def train_until_killed(run: Path, step: int) -> None:
     """Train in a process of its own that dies of SIGKILL after `step` updates, before the last is saved."""
     command = [sys.executable, "-c", KILLED, str(step), str(run / "recipe.yaml")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, timeout=300, text=True)
+    done = subprocess.run(command, env=ENVIRONMENT, check=False, capture_output=True, timeout=300, text=True)
     assert done.returncode == -signal.SIGKILL, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def final_weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "out" / "final" / "model.safetensors")
+
+
+def log_of(run: Path, step: int | None = None) -> list[dict[str, Any]]:
+    """What was logged of training steps, in order, in a checkpoint; default: the last."""
+    steps = [int(path.name.rpartition("-")[2]) for path in (run / "out").glob("checkpoint-*")]
+    state = run / f"out/checkpoint-{max(steps) if step is None else step}/trainer_state.json"
+    return [entry for entry in json.loads(state.read_text())["log_history"] if "loss" in entry]
+
+
+def assert_generator_learned_and_is_not_published(run: Path, first: int = 8, last: int = 24) -> None:
+    """Of a run with a learned sampler: between two checkpoints, with its figures in the log."""
+    kept = [load_file(run / f"out/checkpoint-{step}/model.safetensors") for step in (first, last)]
+    name = next(name for name in kept[0] if name.endswith("generator.candidate_projection"))
+    assert not torch.equal(kept[0][name], kept[1][name])
+    assert {"generator_entropy", "generator_reward", "hardness", "hardness_of_random"} <= log_of(run)[-1].keys()
+    assert not [name for name in final_weights(run) if "generator" in name]
+    assert "generator" not in "".join(p.read_text("utf-8", "ignore") for p in (run / "out/final").glob("*.json"))

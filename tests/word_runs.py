@@ -1,13 +1,10 @@
 """Tiny but complete runs of word vectors: a corpus in which words have company they keep, pairs, a recipe."""
 
-import json
 import random
 from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import load_file
-from torch import Tensor
 
 TOPICS = [[first + second for first in letters for second in "aeiou"] for letters in ("bcd", "fgh", "klm")]
 WORDS = sum(TOPICS, [])
@@ -53,13 +50,3 @@ def make_word_run(folder: Path, **overrides: Any) -> Path:
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**recipe, **overrides}), encoding="utf-8")
     return folder
-
-
-def final_tables(run: Path) -> dict[str, Tensor]:
-    return load_file(run / "out" / "final" / "model.safetensors")
-
-
-def log_of(run: Path, step: int = 24) -> list[dict[str, Any]]:
-    """What was logged of training steps, in order."""
-    history = json.loads((run / f"out/checkpoint-{step}/trainer_state.json").read_text())["log_history"]
-    return [entry for entry in history if "loss" in entry]

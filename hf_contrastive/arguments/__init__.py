@@ -1,7 +1,14 @@
 """What recipes can say, a file a task."""
 
-from hf_contrastive.arguments.common import SamplerArguments, TableTrainingArguments, one_of, parse_structure
+from hf_contrastive.arguments.common import (
+    ROW_RULES,
+    SamplerArguments,
+    TableTrainingArguments,
+    one_of,
+    parse_structure,
+)
 from hf_contrastive.arguments.graphs import (
+    PROTOCOLS,
     GraphDataArguments,
     GraphEvaluationArguments,
     GraphModelArguments,
@@ -26,6 +33,7 @@ from hf_contrastive.arguments.sentences import (
 )
 from hf_contrastive.arguments.words import (
     ARCHITECTURES,
+    OOV_POLICIES,
     WITHOUT_NEGATIVES,
     WORD_OBJECTIVES,
     WordDataArguments,
@@ -40,8 +48,11 @@ __all__ = [
     "EVALUATION_TASKS",
     "HEADS",
     "OBJECTIVES",
+    "OOV_POLICIES",
     "POOLERS",
+    "PROTOCOLS",
     "RETRIEVAL_INDEXES",
+    "ROW_RULES",
     "SOFTMAX_CLASSIFIER",
     "WITHOUT_NEGATIVES",
     "WORD_OBJECTIVES",

@@ -8,6 +8,8 @@ from transformers import TrainingArguments
 
 from hf_contrastive.errors import RecipeError
 
+ROW_RULES = ("rmsprop", "adagrad")
+
 
 def parse_structure(key: str, value: Any) -> Any:
     """A nested value: as YAML has read it from a recipe, or as YAML flow text (`{name: in_batch}`) from a shell."""
@@ -46,9 +48,6 @@ class SamplerArguments:
             if not isinstance(config, dict) or not isinstance(config.get("name"), str):
                 raise RecipeError(f"negatives: {entry!r} is not a sampler name or a mapping with the key name")
             self.sampler_configs.append(config)
-
-
-ROW_RULES = ("rmsprop", "adagrad")
 
 
 @dataclass

@@ -9,6 +9,7 @@ ARCHITECTURES = ("skip_gram", "cbow")
 WORD_OBJECTIVES = ("softmax", "hierarchical_softmax", "negative_sampling", "nce", "sampled_softmax")
 BLOCK = 16  # neighbouring words that share a product; smaller wastes less of it, larger makes fewer
 WITHOUT_NEGATIVES = ("softmax", "hierarchical_softmax")
+OOV_POLICIES = ("skip", "zero")
 
 
 @dataclass
@@ -114,7 +115,7 @@ class WordEvaluationArguments:
     )
 
     def __post_init__(self) -> None:
-        one_of("oov", self.oov, ("skip", "zero"))
+        one_of("oov", self.oov, OOV_POLICIES)
 
 
 @dataclass

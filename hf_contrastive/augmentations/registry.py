@@ -6,14 +6,13 @@ Another package adds its own with an entry point in the group `hf_contrastive.au
     my_augmentation = "my_package.augmentations:MyAugmentation"
 """
 
-import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from hf_contrastive.augmentations.protocol import Augmentation
-from hf_contrastive.errors import ContrastiveError, RecipeError
+from hf_contrastive.errors import ContrastiveError, RecipeError, did_you_mean
 
 ENTRY_POINT_GROUP = "hf_contrastive.augmentations"
 
@@ -56,11 +55,11 @@ def build_augmentation(config: dict[str, Any] | str, **shared: Any) -> Augmentat
     name = options.pop("name")
     kinds = registered_augmentations()
     if name not in kinds:
-        raise RecipeError(f"augmentation: unknown augmentation {name!r}{_nearest(name, list(kinds))}")
+        raise RecipeError(f"augmentation: unknown augmentation {name!r}{did_you_mean(name, kinds)}")
     known = [option for option in inspect.signature(kinds[name]).parameters if option not in shared]
     for option in options:
         if option not in known:
-            raise RecipeError(f"augmentation: {name} has no option {option!r}{_nearest(option, known)}")
+            raise RecipeError(f"augmentation: {name} has no option {option!r}{did_you_mean(option, known)}")
     taken = {key: value for key, value in shared.items() if key in inspect.signature(kinds[name]).parameters}
     try:
         return kinds[name](**options, **taken)
@@ -68,8 +67,3 @@ def build_augmentation(config: dict[str, Any] | str, **shared: Any) -> Augmentat
         raise
     except (TypeError, ValueError) as error:
         raise RecipeError(f"augmentation: {name}: {error}") from error
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(str(word), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(known) or 'none'}"

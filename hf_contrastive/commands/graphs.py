@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hf_contrastive.errors import ContrastiveError, DataError
+from hf_contrastive.errors import ContrastiveError, DataError, did_you_mean
 
 graph_app = typer.Typer(no_args_is_help=True, help="Ask a knowledge graph model.")
 hypernymy_app = typer.Typer(no_args_is_help=True, help="Ask an order embedding.")
@@ -124,10 +124,6 @@ def names(folder: Path, file: str) -> list[str]:
 
 def place(known: list[str], name: str, kind: str) -> int:
     """The id of a name; `DataError` with the nearest known one."""
-    import difflib
-
     if name in known:
         return known.index(name)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise DataError(f"{kind} {name!r} is not in the model{hint}")
+    raise DataError(f"{kind} {name!r} is not in the model{did_you_mean(name, known, otherwise='')}")

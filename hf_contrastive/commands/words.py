@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from hf_contrastive.errors import ContrastiveError
 
@@ -43,17 +42,13 @@ def evaluate(
     oov: Annotated[str, typer.Option(help="Pairs with an unknown word: skip or zero.")] = "skip",
 ) -> None:
     """Print Spearman on word similarity sets, and accuracy on analogies."""
-    from hf_contrastive.evaluation import evaluate_analogies, evaluate_word_similarity
+    from hf_contrastive.evaluation import evaluate_analogies, evaluate_word_similarity, similarity_table
 
     console = Console()
     try:
         vectors = load(model)
         result = evaluate_word_similarity(vectors, similarity, oov)
-        table = Table("set", "Spearman x 100", "pairs", "known", title=f"word similarity, unknown words: {oov}")
-        for name, score in result.scores.items():
-            value = "-" if score.spearman is None else f"{100 * score.spearman:.2f}"
-            table.add_row(name, value, str(score.pairs), str(score.known))
-        console.print(table)
+        console.print(similarity_table(result.scores, f"word similarity, unknown words: {oov}"))
         if analogies is not None:
             answers = evaluate_analogies(vectors, analogies)
             for name, part in (("semantic", answers.semantic), ("syntactic", answers.syntactic)):

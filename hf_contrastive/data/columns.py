@@ -1,6 +1,5 @@
 """Which columns are anchor, positive, hard negatives and label, and whether a row's cells can be trained on."""
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import Any
 from datasets import ClassLabel, Features, List, Value
 
 from hf_contrastive.data.labels import NLI_LABELS, label_cell
-from hf_contrastive.errors import DataError
+from hf_contrastive.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -97,8 +96,7 @@ def require_columns(wanted: Iterable[str], present: Sequence[str], source: str) 
     """Raise `DataError` for the first of `wanted` that is not `present`."""
     for column in wanted:
         if column not in present:
-            nearest = difflib.get_close_matches(column, present, n=1)
-            hint = f"; did you mean {nearest[0]!r}?" if nearest else "; correct `columns:` in the recipe"
+            hint = did_you_mean(column, present, "correct `columns:` in the recipe")
             raise DataError(f"{source}: no column {column!r}; the columns are {quoted(present)}{hint}")
 
 

@@ -4,7 +4,6 @@ Lines are counted as an editor shows them (the header is line 1); Parquet has no
 """
 
 import csv
-import difflib
 import glob
 import gzip
 import json
@@ -19,7 +18,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from hf_contrastive.data.columns import quoted, require_columns
-from hf_contrastive.errors import DataError
+from hf_contrastive.errors import DataError, nearest
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +106,8 @@ def _missing(path: Path) -> str:
     """What to say of a file that does not exist: the nearest name beside it."""
     if not path.parent.is_dir():
         return f"{path}: no such file; the folder {path.parent} does not exist, correct the path"
-    nearest = difflib.get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
-    return f"{path}: no such file; " + (f"did you mean {path.parent / nearest[0]}?" if nearest else "correct the path")
+    near = nearest(path.name, (entry.name for entry in path.parent.iterdir()))
+    return f"{path}: no such file; " + (f"did you mean {path.parent / near}?" if near else "correct the path")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -15,14 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hf_contrastive.arguments import PROTOCOLS, one_of
 from hf_contrastive.data.hierarchy_files import Edges, closed, read_edges
 from hf_contrastive.data.hierarchy_negatives import NEGATIVE_KINDS, TrueNegatives, unfiltered_corruptions
 from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.negatives import KnownPairs
 
 logger = logging.getLogger(__name__)
-
-PROTOCOLS = ("filtered", "path_counted")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +110,7 @@ def load_hierarchy(
         DataError: files that cannot be used (see `read_edges`), or fewer pairs than are to be held out.
         RecipeError: an unknown protocol, or sizes below 1.
     """
-    if protocol not in PROTOCOLS:
-        raise RecipeError(f"protocol: unknown protocol {protocol!r}; choose one of {', '.join(PROTOCOLS)}")
+    one_of("protocol", protocol, PROTOCOLS)
     for name, value in (("dev_pairs", dev_pairs), ("test_pairs", test_pairs)):
         if value < 1:
             raise RecipeError(f"{name}: must be at least 1, got {value}")

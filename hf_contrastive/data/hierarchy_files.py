@@ -14,6 +14,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from pyarrow import csv
 
 from hf_contrastive.errors import DataError
+from hf_contrastive.files import utf8_lines
 
 logger = logging.getLogger(__name__)
 
@@ -120,10 +121,7 @@ def _content(path: Path) -> bytes:
 
 
 def _names(path: Path) -> list[str]:
-    try:
-        lines = _content(path).decode("utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; convert it, e.g. with iconv -t UTF-8") from None
+    lines = utf8_lines(_content(path), path)
     if not lines[-1]:
         lines.pop()  # what follows the last line's end
     names = [line.removesuffix("\r") for line in lines]

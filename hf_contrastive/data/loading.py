@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Features, IterableDataset, load_dataset
-from datasets.exceptions import DatasetGenerationError, DatasetsError
+from datasets.exceptions import DatasetGenerationError
 
 from hf_contrastive import __version__
 from hf_contrastive.arguments import DataArguments
 from hf_contrastive.data.columns import Columns, canonical_row, choose_columns, quoted
 from hf_contrastive.data.files import KNOWN_SUFFIXES, column_names, find_files, read_rows
+from hf_contrastive.data.hub import asking_the_hub
 from hf_contrastive.data.labels import NLI_LABELS, label_names, without_unlabelled
 from hf_contrastive.errors import DataError
 
@@ -126,21 +127,15 @@ def load_from_hub(args: DataArguments) -> Dataset | IterableDataset:
     Raises:
         DataError: the Hub does not give it.
     """
-    name = args.train_data
-    try:
+    missing = f"train_data: {args.train_data!r} is no local file"
+    with asking_the_hub(missing, "the path or the name, its train_data_name, train_data_files or train_split"):
         return load_dataset(
-            name,
+            args.train_data,
             args.train_data_name,
             data_files=args.train_data_files,
             split=args.train_split,
             streaming=args.streaming,
         )
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        raise DataError(
-            f"train_data: {name!r} is no local file, and the Hub did not give a dataset of this name "
-            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); correct the path or the name, "
-            f"its train_data_name, train_data_files or train_split, or check the connection and HF_TOKEN"
-        ) from error
 
 
 def canonical_dataset(dataset: Dataset | IterableDataset, present: Sequence[str]) -> Dataset | IterableDataset:

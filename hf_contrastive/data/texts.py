@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from datasets import IterableDataset, load_dataset
-from datasets.exceptions import DatasetsError
 
 from hf_contrastive.data.columns import is_blank, quoted, text_cell
 from hf_contrastive.data.files import KNOWN_SUFFIXES, column_names, file_format, find_files, read_rows
+from hf_contrastive.data.hub import asking_the_hub
 from hf_contrastive.data.loading import is_local
 from hf_contrastive.errors import DataError
 
@@ -73,19 +73,12 @@ class TextSource:
             yield from read_rows(path, (COLUMN,))
 
     def _from_hub(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        try:
+        missing = f"train_data: {self.name!r} is no local file"
+        with asking_the_hub(missing, "the path or the name, its train_data_name or train_split"):
             stream: IterableDataset = load_dataset(self.name, self.config, split=self.split, streaming=True)
             _require_text(stream.column_names or list(next(iter(stream), {})), self.name)
             for number, record in enumerate(stream.select_columns([COLUMN])):
                 yield f"{self.name}, row {number} (counted from 0)", record
-        except DataError:
-            raise
-        except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-            raise DataError(
-                f"train_data: {self.name!r} is no local file, and the Hub did not give a dataset of this name "
-                f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); correct the path or the name, "
-                f"its train_data_name or train_split, or check the connection and HF_TOKEN"
-            ) from error
 
 
 def find_texts(train_data: str, config: str | None = None, split: str = "train") -> TextSource:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 from datasets import DatasetDict, load_dataset
-from datasets.exceptions import DatasetsError
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from hf_contrastive.data.columns import quoted, require_columns, text_cell
 from hf_contrastive.data.files import READERS
+from hf_contrastive.data.hub import asking_the_hub
 from hf_contrastive.data.loading import is_local
 from hf_contrastive.errors import DataError
 from hf_contrastive.negatives import KnownPairs
@@ -238,14 +238,8 @@ def _read(path: Path) -> NamedTriples:
 
 
 def _from_hub(source: str, config: str | None) -> dict[str, NamedTriples]:
-    try:
+    with asking_the_hub(f"{source!r} is no local folder", "the path, the name or its configuration"):
         splits: DatasetDict = load_dataset(source, config)
-    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
-        raise DataError(
-            f"{source!r} is no local folder, and the Hub did not give a dataset of this name "
-            f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); correct the path, the name or its "
-            f"configuration, or check the connection and HF_TOKEN"
-        ) from error
     if "train" not in splits:
         raise DataError(f"{source}: no split 'train'; the splits are {quoted(splits)}; name another dataset")
     return {split: _rows(splits, name, source) for split, name in HUB_SPLITS.items() if name in splits}

@@ -1,11 +1,10 @@
 """What a word is: running text into words, by rules that have a name."""
 
-import difflib
 import unicodedata
 from collections.abc import Callable
 from string import ascii_lowercase, ascii_uppercase
 
-from hf_contrastive.errors import RecipeError
+from hf_contrastive.errors import RecipeError, did_you_mean
 
 # One sentence or paragraph to its words, none of them with white space in it. A very long line may be given in pieces
 # that were cut at white space.
@@ -36,9 +35,7 @@ def word_tokenizer(name: str) -> WordTokenizer:
         RecipeError: unknown name, with the nearest known one.
     """
     if name not in _REGISTRY:
-        close = difflib.get_close_matches(name, _REGISTRY, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(_REGISTRY))}"
-        raise RecipeError(f"tokenizer: unknown word tokenizer {name!r}; {hint}")
+        raise RecipeError(f"tokenizer: unknown word tokenizer {name!r}{did_you_mean(name, sorted(_REGISTRY))}")
     return _REGISTRY[name]
 
 

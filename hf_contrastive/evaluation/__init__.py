@@ -40,6 +40,7 @@ from hf_contrastive.evaluation.word_similarity import (
     WordSimilarityResult,
     WordSimilarityScore,
     evaluate_word_similarity,
+    similarity_table,
 )
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "resolve_sts_source",
     "resolve_transfer_folder",
     "save_json",
+    "similarity_table",
     "singular_values",
     "spearman",
     "uniformity",

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hf_contrastive.errors import DataError
+from hf_contrastive.files import utf8_lines
 from hf_contrastive.models.word_vectors import WordVectors, row_of, unit_rows
 
 logger = logging.getLogger(__name__)
@@ -155,10 +156,7 @@ def _rows(vectors: WordVectors, questions: list[list[str]], size: int) -> np.nda
 def _read_questions(path: Path) -> dict[str, list[list[str]]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; name one in the format of word2vec's questions-words.txt")
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; convert it, e.g. with iconv -t UTF-8") from None
+    lines = utf8_lines(path.read_bytes(), path)
     sections: dict[str, list[list[str]]] = {}
     for number, line in enumerate(lines, start=1):
         fields = line.split()

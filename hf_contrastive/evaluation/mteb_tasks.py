@@ -1,6 +1,5 @@
 """Tasks of the `mteb` package, run by that package on our encoder; mteb is imported when it is asked for."""
 
-import difflib
 import importlib
 import json
 import logging
@@ -15,7 +14,7 @@ from datasets.exceptions import DatasetsError
 from torch import Tensor, nn
 from xxhash import xxh3_64_hexdigest
 
-from hf_contrastive.errors import DataError, RecipeError
+from hf_contrastive.errors import DataError, RecipeError, did_you_mean
 from hf_contrastive.evaluation.encoding import Encode
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.retrieval.fingerprint import model_fingerprint
@@ -65,8 +64,7 @@ def load_mteb_tasks(tasks: Sequence[Any]) -> list[Any]:
     found = []
     for task in tasks:
         if isinstance(task, str) and task not in known:
-            near = difflib.get_close_matches(task, sorted(known), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; `mteb available-tasks` lists its names"
+            hint = did_you_mean(task, sorted(known), "`mteb available-tasks` lists its names")
             raise RecipeError(f"mteb: no task {task!r} in mteb {mteb.__version__}{hint}")
         found.append(mteb.get_task(task) if isinstance(task, str) else task)
         modalities = set(found[-1].metadata.modalities) - {"text"}

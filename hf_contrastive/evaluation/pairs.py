@@ -10,6 +10,7 @@ import numpy as np
 from hf_contrastive.data.files import column_names, file_format, find_files, read_rows
 from hf_contrastive.errors import DataError
 from hf_contrastive.evaluation.sources import HubSplit
+from hf_contrastive.files import utf8_lines
 
 _COLUMNS = ("score", "sentence1", "sentence2")
 _OTHER_FORMATS = (".gz", ".csv", ".json", ".jsonl", ".parquet")
@@ -51,11 +52,8 @@ def load_sts_pairs(source: str | Path | HubSplit) -> ScoredPairs:
 def _tsv_rows(path: Path) -> list[tuple[float, str, str, str]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; it must be a TSV with the columns {', '.join(_COLUMNS)}")
-    try:
-        # Only \n ends a row: the other separators that Python knows occur inside sentences.
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; convert it, e.g. with iconv -t UTF-8") from None
+    # Only \n ends a row: the other separators that Python knows occur inside sentences.
+    lines = utf8_lines(path.read_bytes(), path)
     header = lines[0].rstrip("\r").split("\t")
     score = _require_columns(f"{path}, line 1", header)
     rows = []

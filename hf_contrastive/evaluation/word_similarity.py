@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from rich.table import Table
 from torch import Tensor
 
+from hf_contrastive.arguments import OOV_POLICIES
 from hf_contrastive.errors import DataError
 from hf_contrastive.evaluation.geometry import spearman
+from hf_contrastive.files import utf8_lines
 from hf_contrastive.models.word_vectors import WordVectors, row_of, unit_rows
 
 logger = logging.getLogger(__name__)
@@ -40,7 +43,6 @@ _TASKS = {
     "MTurk-771": _Task("EN-MTurk-771.txt", 771),
 }
 WORD_SIMILARITY_TASKS = tuple(_TASKS)
-OOV_POLICIES = ("skip", "zero")
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,15 @@ def evaluate_word_similarity(vectors: WordVectors, source: str | Path, oov: str 
     return result
 
 
+def similarity_table(scores: Mapping[str, WordSimilarityScore], title: str) -> Table:
+    """Scores by set, times 100, as a table of rich."""
+    table = Table("set", "Spearman x 100", "pairs", "known", title=title)
+    for name, score in scores.items():
+        value = "-" if score.spearman is None else f"{100 * score.spearman:.2f}"
+        table.add_row(name, value, str(score.pairs), str(score.known))
+    return table
+
+
 def _files(source: Path) -> dict[str, Path]:
     """Files by the name of the set."""
     if source.is_dir():
@@ -165,10 +176,7 @@ def _files(source: Path) -> dict[str, Path]:
 
 def _read_pairs(path: Path, places: dict[str, int]) -> _Pairs:
     """The pairs of one file; words that are new get the next place."""
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 at byte {error.start}; convert it, e.g. with iconv -t UTF-8") from None
+    lines = utf8_lines(path.read_bytes(), path)
     left, right, scores = [], [], []
     for number, line in enumerate(lines, start=1):
         fields = line.split()

@@ -19,6 +19,9 @@ from torch.utils.checkpoint import checkpoint
 Side = Literal["head", "tail"]
 """The open slot, which candidates fill."""
 
+Sides = Side | int
+"""That of all triples of a batch, or how many, from the first on, have their head open; the others their tail."""
+
 Rows = tuple[Tensor, ...]
 """Vectors [..., D] of entities or relations; for TransD, projection vectors [..., D] beside them."""
 
@@ -35,11 +38,13 @@ class Interaction:
 
     Attributes:
         norms: what `norm` may be, the usual one first.
+        is_bilinear: whether scores are inner products of query and candidate.
         is_complex: whether rows are complex vectors, and D even.
         is_projected: whether rows come with projection vectors.
     """
 
     norms: tuple[int | None, ...] = (None,)
+    is_bilinear = False
     is_complex = False
     is_projected = False
 
@@ -63,6 +68,8 @@ class Interaction:
 
 
 class _Bilinear(Interaction):
+    is_bilinear = True
+
     def score(self, query: Rows, entity: Rows) -> Tensor:
         q, e = query[0], entity[0]
         if q.dim() == e.dim() == 3 and q.shape[1] == 1:  # [B, 1, D] and [B, K, D]: no products of that size are kept
@@ -205,6 +212,11 @@ class _MinusEuclidean(torch.autograd.Function):
         query, pool, inverse = ctx.saved_tensors
         pull = grads[0] * inverse
         return pull @ pool - pull.sum(1, keepdim=True) * query, pull.T @ query - pull.sum(0).unsqueeze(1) * pool
+
+
+def heads_open(side: Sides, count: int) -> int:
+    """How many of `count` triples have their head open."""
+    return side if isinstance(side, int) else count * (side == "head")
 
 
 def _squares(x: Tensor) -> Tensor:

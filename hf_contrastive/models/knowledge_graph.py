@@ -11,7 +11,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers import initialization as init
 
 from hf_contrastive.errors import RecipeError
-from hf_contrastive.models.kg_scores import INTERACTIONS, Rows, Side
+from hf_contrastive.models.kg_scores import INTERACTIONS, Rows, Side, Sides, heads_open
 from hf_contrastive.models.word_embedding import rows_of
 from hf_contrastive.negatives.protocol import full_precision
 
@@ -85,11 +85,13 @@ class GraphScores(NamedTuple):
     Attributes:
         positive: [B].
         pools: [B, P] or [B, K] for each pool of candidates.
-        rows: [B, D] each: the vectors of heads, relations and tails, for a regulariser; phases are left out.
+        query: [B, D], what candidates were compared with; see `KnowledgeGraphModel.queries`.
+        rows: [B, D] each: vectors of known entities, relations and the others, for a regulariser; phases are left out.
     """
 
     positive: Tensor
     pools: list[Tensor]
+    query: Tensor
     rows: tuple[Tensor, ...]
 
 
@@ -168,36 +170,47 @@ class KnowledgeGraphModel(PreTrainedModel):
         Returns:
             [B, P], [B, K] or [B, E].
         """
-        return self._score_candidates(heads, relations, candidates, "tail")
+        return self.score_candidates(heads, relations, candidates, "tail")
 
     def score_heads(self, relations: Tensor, tails: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Scores of (candidate, relation, tail); see `score_tails`.
 
         With reciprocal relations, heads are meant to be predicted by `score_tails(tails, relations + R)`.
         """
-        return self._score_candidates(tails, relations, candidates, "head")
+        return self.score_candidates(tails, relations, candidates, "head")
 
     def score_batch(
-        self, heads: Tensor, relations: Tensor, tails: Tensor, pools: Sequence[Tensor], side: Side
+        self, heads: Tensor, relations: Tensor, tails: Tensor, pools: Sequence[Tensor], side: Sides
     ) -> GraphScores:
         """Scores of true triples and of the same with other heads or tails; each table is looked up in once.
 
         Args:
             heads, relations, tails: [B].
             pools: ids of entities, each [P] or [B, K].
-            side: whether they stand in for `head` or `tail`.
+            side: whether they stand in for `head` or `tail`, or for the heads of the first `side` triples and the
+                tails of the others.
         """
-        head, tail, *candidates = self._entities(heads, tails, *pools)
+        count = heads_open(side, len(heads))
+        known, target = torch.cat([tails[:count], heads[count:]]), torch.cat([heads[:count], tails[count:]])
+        entity, filled, *candidates = self._entities(known, target, *pools)
         relation = self._relations(relations)
-        known, target = (head, tail) if side == "tail" else (tail, head)
         with full_precision(heads.device):
-            query = self.interaction.query(known, relation, side)
-            positive = self.interaction.score(query, target)
+            query = self._query(entity, relation, count)
+            positive = self.interaction.score(query, filled)
             scores = [self._scores(query, pool) for pool in candidates]
         phases = self.config.interaction == "rotate"
-        return GraphScores(positive, scores, (head[0], tail[0]) if phases else (head[0], relation[0], tail[0]))
+        rows = (entity[0], filled[0]) if phases else (entity[0], relation[0], filled[0])
+        return GraphScores(positive, scores, query[0], rows)
 
-    def queries(self, entities: Tensor, relations: Tensor, side: Side) -> Tensor:
+    def score_candidates(self, known: Tensor, relations: Tensor, candidates: Tensor | None, side: Sides) -> Tensor:
+        """Scores of candidates for the open slot beside known entities [B]; see `score_tails` and `score_batch`."""
+        entity, *pools = self._entities(known, *([] if candidates is None else [candidates]))
+        relation = self._relations(relations)
+        with full_precision(known.device):
+            query = self._query(entity, relation, heads_open(side, len(known)))
+            return self._scores(query, pools[0] if pools else self._all_entities())
+
+    def queries(self, entities: Tensor, relations: Tensor, side: Sides) -> Tensor:
         """What candidates for `side` are compared with, [B, D], of known entities [B] and relations [B].
 
         Of bilinear models the inner product with a candidate's row is its score. Of the others the score is minus
@@ -208,10 +221,10 @@ class KnowledgeGraphModel(PreTrainedModel):
         (known,) = self._entities(entities)
         relation = self._relations(relations)
         with full_precision(entities.device):
-            return self.interaction.query(known, relation, side)[0]
+            return self._query(known, relation, heads_open(side, len(entities)))[0]
 
     @torch.no_grad()
-    def anchors(self, entities: Tensor, relations: Tensor, side: Side) -> Tensor:
+    def anchors(self, entities: Tensor, relations: Tensor, side: Sides) -> Tensor:
         """`queries`, detached: what a sampler looks at."""
         return self.queries(entities, relations, side)
 
@@ -239,12 +252,14 @@ class KnowledgeGraphModel(PreTrainedModel):
             return normalize(rows, dim=-1)
         return rows / rows.norm(dim=-1, keepdim=True).clamp(min=1)
 
-    def _score_candidates(self, known: Tensor, relations: Tensor, candidates: Tensor | None, side: Side) -> Tensor:
-        entity, *pools = self._entities(known, *([] if candidates is None else [candidates]))
-        relation = self._relations(relations)
-        with full_precision(known.device):
-            query = self.interaction.query(entity, relation, side)
-            return self._scores(query, pools[0] if pools else self._all_entities())
+    def _query(self, entity: Rows, relation: Rows, heads_open: int) -> Rows:
+        parts: list[Rows] = []
+        sides: list[tuple[Side, slice]] = [("head", slice(0, heads_open)), ("tail", slice(heads_open, None))]
+        for side, rows in sides:
+            if len(entity[0][rows]) or not (parts or side == "head"):  # of no triples at all too
+                known, between = tuple(x[rows] for x in entity), tuple(x[rows] for x in relation)
+                parts.append(self.interaction.query(known, between, side))
+        return parts[0] if len(parts) == 1 else tuple(torch.cat(same) for same in zip(*parts, strict=True))
 
     def _scores(self, query: Rows, pool: Rows) -> Tensor:
         """[B, P] with rows [P, D] for all, or [B, K] with rows [B, K, D] for each."""

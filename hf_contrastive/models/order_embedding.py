@@ -1,5 +1,6 @@
 """Order embeddings (Vendrov et al., 2016), as a `PreTrainedModel`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -69,8 +70,7 @@ class OrderEmbeddingModel(PreTrainedModel):
         Returns:
             [B], 0 where the order holds.
         """
-        below, above = rows_of(self.concept_embeddings, children, ancestors)
-        return violation(below.abs(), above.abs())
+        return self.violations(children, ancestors, [], "ancestor")[0]
 
     def violation_of_candidates(self, anchors: Tensor, candidates: Tensor, side: str = "ancestor") -> Tensor:
         """Violations of each anchor with many candidates, in blocks: memory is for [B, P] and 64 MB, not [B, P, D].
@@ -83,18 +83,51 @@ class OrderEmbeddingModel(PreTrainedModel):
         Returns:
             [B, P] or [B, K].
         """
+        pool = _Pool(candidates)
+        rows, entries = rows_of(self.concept_embeddings, anchors, pool.ids)
+        return pool.violations(rows.abs(), entries.abs(), side)
+
+    def violations(
+        self, children: Tensor, ancestors: Tensor, pools: Sequence[Tensor], side: str
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Violations of pairs, and of what they are with another ancestor or child; the table is looked up in once.
+
+        Args:
+            children: ids [B].
+            ancestors: ids [B].
+            pools: candidates, ids [P] or [B, K] each.
+            side: which of the two they replace, `ancestor` or `child`.
+
+        Returns:
+            [B], and [B, P] or [B, K] for each pool.
+        """
+        made = [_Pool(pool) for pool in pools]
+        rows = rows_of(self.concept_embeddings, children, ancestors, *(pool.ids for pool in made))
+        below, above, *entries = (part.abs() for part in rows)
+        kept = below if side == "ancestor" else above
+        found = [pool.violations(kept, entry, side) for pool, entry in zip(made, entries, strict=True)]
+        return violation(below, above), found
+
+    @torch.no_grad()
+    def points(self, ids: Tensor | None = None) -> Tensor:
+        """Points [..., D] of concept ids [...], or all [C, D], detached: what samplers read and what is published."""
+        return (self.concept_embeddings if ids is None else self.concept_embeddings[ids]).abs()
+
+
+class _Pool:
+    """Candidates for one side of pairs: ids [P] for all, or [B, K] each its own, of which each is looked up once."""
+
+    def __init__(self, candidates: Tensor) -> None:
+        self.ids, self.places = candidates, None
+        if candidates.dim() == 2:
+            self.ids, self.places = candidates.unique(return_inverse=True)
+
+    def violations(self, anchors: Tensor, entries: Tensor, side: str) -> Tensor:
+        """[B, P] or [B, K] of points [B, D] and the points of `ids`."""
         if side not in SIDES:
             raise ValueError(f"unknown side {side!r}; choose one of {', '.join(SIDES)}")
         # Max(0, y - x) of the table turned round is max(0, x - y): the candidates are always what is subtracted from.
         sign = 1 if side == "ancestor" else -1
-        if candidates.dim() == 1:
-            rows, pool = rows_of(self.concept_embeddings, anchors, candidates)
-            return violation_of_pool(sign * rows.abs(), sign * pool.abs())
-        distinct, places = candidates.unique(return_inverse=True)
-        rows, pool = rows_of(self.concept_embeddings, anchors, distinct)
-        return violation_of_rows(sign * rows.abs(), sign * pool.abs(), places)
-
-    @torch.no_grad()
-    def points(self) -> Tensor:
-        """All points [C, D], detached: what samplers read and what is published."""
-        return self.concept_embeddings.abs()
+        if self.places is None:
+            return violation_of_pool(sign * anchors, sign * entries)
+        return violation_of_rows(sign * anchors, sign * entries, self.places)

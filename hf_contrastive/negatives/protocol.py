@@ -111,7 +111,8 @@ class Negatives:
     """What a sampler proposes.
 
     Attributes:
-        ids: rows of the candidate table, [P] one pool for every anchor or [B, K] for each its own.
+        ids: rows of the candidate table, [P] one pool for every anchor or [B, K] for each its own; of words, also
+            [G, K], each row for as many neighbouring anchors.
         mask: [B, P] or [B, K], True where the row may be used; known positives are False.
         region: the region all ids are of, where it is one.
         log_q: log probability of one draw, broadcastable to `mask`; `None` where the pool was not drawn. Column j of

@@ -6,13 +6,12 @@ Another package adds its own with an entry point in the group `hf_contrastive.sa
     my_sampler = "my_package.samplers:MySampler"
 """
 
-import difflib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from hf_contrastive.errors import RecipeError
+from hf_contrastive.errors import RecipeError, did_you_mean
 from hf_contrastive.negatives.protocol import NegativeSampler
 
 ENTRY_POINT_GROUP = "hf_contrastive.samplers"
@@ -60,12 +59,12 @@ def build_sampler(config: dict[str, Any] | str, **shared: Any) -> NegativeSample
     name = options.pop("name")
     samplers = registered()
     if name not in samplers:
-        raise RecipeError(f"negatives: unknown sampler {name!r}{_nearest(name, list(samplers))}")
+        raise RecipeError(f"negatives: unknown sampler {name!r}{did_you_mean(name, samplers)}")
     # A Python name cannot be a keyword: the option `lambda` is the argument `lambda_`.
     arguments = {argument.rstrip("_"): argument for argument in _arguments(samplers[name])}
     for option in options:
         if option not in arguments:
-            raise RecipeError(f"negatives: sampler {name} has no option {option!r}{_nearest(option, list(arguments))}")
+            raise RecipeError(f"negatives: sampler {name} has no option {option!r}{did_you_mean(option, arguments)}")
     if "parts" in options:
         if not isinstance(options["parts"], list):
             raise RecipeError(f"negatives: sampler {name}: parts must be a list of samplers")
@@ -82,8 +81,3 @@ def build_sampler(config: dict[str, Any] | str, **shared: Any) -> NegativeSample
 
 def _arguments(sampler: type[NegativeSampler]) -> list[str]:
     return list(inspect.signature(sampler.__init__).parameters)[1:]
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; choose from {', '.join(known) or 'none'}"

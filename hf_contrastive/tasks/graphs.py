@@ -17,7 +17,7 @@ from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.files import whole_file
 from hf_contrastive.models import KnowledgeGraphModel
 from hf_contrastive.recipe import Recipe
-from hf_contrastive.tasks.runs import finish, resume_point, run
+from hf_contrastive.tasks.runs import finish, resume_point, run, show_model
 from hf_contrastive.training.graphs import GraphTrainer, contrastive_graph_model
 
 
@@ -74,11 +74,9 @@ def show(results: dict[str, Any], folder: Path) -> None:
     for side in ("head", "tail", "both"):
         figures = results["after"][side]
         table.add_row(side, *(f"{figures[key]:.0f}" if key == "mr" else f"{figures[key]:.3f}" for key in columns))
-    console = Console()
-    console.print(table)
-    console.print(f"model: {folder}\n", highlight=False)
-    for line in (
+    Console().print(table)
+    show_model(
+        folder,
         "from hf_contrastive.models import KnowledgeGraphModel",
         f'graph = KnowledgeGraphModel.from_pretrained("{folder}")',
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    )

@@ -14,7 +14,7 @@ from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.files import whole_file
 from hf_contrastive.models import OrderEmbeddingModel
 from hf_contrastive.recipe import Recipe
-from hf_contrastive.tasks.runs import finish, resume_point, run
+from hf_contrastive.tasks.runs import finish, resume_point, run, show_model
 from hf_contrastive.training.orders import OrderTrainer, contrastive_order_model
 
 
@@ -72,9 +72,8 @@ def show(results: dict[str, Any], folder: Path) -> None:
         f"{100 * after['ceiling']:.2f}",
         highlight=False,
     )
-    console.print(f"model: {folder}\n", highlight=False)
-    for line in (
+    show_model(
+        folder,
         "from hf_contrastive.models import OrderEmbeddingModel",
         f'order = OrderEmbeddingModel.from_pretrained("{folder}")',
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    )

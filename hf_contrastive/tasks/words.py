@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from hf_contrastive.arguments import WordEvaluationArguments
 from hf_contrastive.data import Vocabulary, load_word_corpus
 from hf_contrastive.errors import DataError, RecipeError
-from hf_contrastive.evaluation import WordSimilarity, evaluate_analogies
+from hf_contrastive.evaluation import WordSimilarity, WordSimilarityScore, evaluate_analogies, similarity_table
 from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.models import WordVectors
 from hf_contrastive.models.static_embedding import write_static_embedding
 from hf_contrastive.models.word_embedding import WordEmbeddingModel
 from hf_contrastive.recipe import Recipe
-from hf_contrastive.tasks.runs import finish, resume_point, run
+from hf_contrastive.tasks.runs import finish, resume_point, run, show_model
 from hf_contrastive.training.words import WordTrainer, contrastive_word_model
 
 
@@ -113,18 +112,15 @@ def save_words(folder: Path, model: WordEmbeddingModel, vocabulary: Vocabulary, 
 
 def show(results: dict[str, Any], folder: Path) -> None:
     """Print the table, and how to load what was left."""
-    table = Table("set", "Spearman x 100", "pairs", "known", title=f"{folder.parent}: word similarity")
-    for name, score in results["after"].get("similarity", {"scores": {}})["scores"].items():
-        value = "-" if score["spearman"] is None else f"{100 * score['spearman']:.2f}"
-        table.add_row(name, value, str(score["pairs"]), str(score["known"]))
+    figures = results["after"].get("similarity", {"scores": {}})["scores"]
+    scores = {name: WordSimilarityScore(**figures[name]) for name in figures}
     console = Console()
-    console.print(table)
+    console.print(similarity_table(scores, f"{folder.parent}: word similarity"))
     for name, part in results["after"].get("analogies", {}).items():
         console.print(f"analogies, {name}: {100 * (part['accuracy'] or 0):.2f}%", highlight=False)
-    console.print(f"model: {folder}\n", highlight=False)
-    for line in (
+    show_model(
+        folder,
         "from hf_contrastive.models import WordVectors  # or sentence_transformers.SentenceTransformer",
         f'vectors = WordVectors.from_model_folder("{folder}")  # SentenceTransformer("{folder}")',
         'vectors.most_similar("word")',
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    )

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from hf_contrastive.arguments import EVALUATION_TASKS, POOLERS, RETRIEVAL_INDEXES, EvaluationArguments, one_of
@@ -113,38 +111,6 @@ def as_it_came(encoder: SentenceEncoder, pooler: str) -> Iterator[None]:
         yield
     finally:
         encoder.eval_pooler, encoder.head_mode = kept
-
-
-def show_gain(results: dict[str, Any], folder: Path) -> None:
-    """Print what a run gained, and how to load what it left."""
-    console = Console()
-    table = Table("Spearman x 100", "before", "after", "gain", title=f"{folder.parent}: before and after")
-    for name, before, after in _common_figures(results["before"], results["after"]):
-        table.add_row(name, f"{100 * before:.2f}", f"{100 * after:.2f}", f"{100 * (after - before):+.2f}")
-    console.print(table)
-    console.print(f"before: {results['before']['name']}; after: {results['after']['name']}", highlight=False)
-    console.print(f"model: {folder}\n", highlight=False)
-    for line in (
-        "from hf_contrastive.models import SentenceEncoder  # or sentence_transformers.SentenceTransformer",
-        f'encoder = SentenceEncoder.from_pretrained("{folder}")  # SentenceTransformer("{folder}")',
-        'encoder.encode(["any sentence"])',
-    ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _common_figures(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, float, float]]:
-    for name in ("dev", "test"):
-        key = "dev_spearman" if name == "dev" else "spearman"
-        if name in before and name in after:
-            yield name, before[name][key], after[name][key]
-    if before.get("sts") and after.get("sts"):
-        for task, score in before["sts"]["scores"].items():
-            yield task, score["spearman"], after["sts"]["scores"][task]["spearman"]
-        yield "STS average", before["sts"]["average"], after["sts"]["average"]
-    if before.get("transfer") and after.get("transfer"):
-        yield "transfer average (accuracy)", before["transfer"]["average"], after["transfer"]["average"]
-    if before.get("retrieval") and after.get("retrieval"):
-        yield "retrieval average (nDCG@10)", before["retrieval"]["average"], after["retrieval"]["average"]
 
 
 def evaluate_model(

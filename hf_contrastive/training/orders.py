@@ -88,19 +88,17 @@ class ContrastiveOrderModel(nn.Module):
         kept, target = (children, ancestors) if side == "ancestor" else (ancestors, children)
 
         def score(pools: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            candidates = [-self.order.violation_of_candidates(kept, pool, side) for pool in pools]
-            return -self.order.violation(children, ancestors), candidates
+            positive, candidates = self.order.violations(children, ancestors, pools, side)
+            return -positive, [-pool for pool in candidates]
 
         @torch.no_grad()
         def detached(ids: Tensor) -> Tensor:
             return -self.order.violation_of_candidates(kept, ids, side)
 
-        table = self.order.concept_embeddings.detach()
         context = table_context(
-            table.abs()
-            if self.negatives.reads_vectors
-            else table,  # the orthant's points, for those that look at them
-            self.order(kept),
+            # The orthant's points, for samplers that look at them.
+            self.order.points() if self.negatives.reads_vectors else self.order.concept_embeddings,
+            self.order.points(kept),
             target,
             self.negatives,
             anchor_keys=kept + len(self.ids) * (side == "child"),

@@ -8,9 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from hf_contrastive.arguments import ROW_RULES
 from hf_contrastive.training.distributed import world_size
-
-RULES = ("rmsprop", "adagrad")
 
 
 class RowOptimizer(torch.optim.AdamW):
@@ -41,8 +40,8 @@ class RowOptimizer(torch.optim.AdamW):
         epsilon: float = 0.3,
         **kwargs: Any,
     ) -> None:
-        if rule not in RULES:
-            raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
+        if rule not in ROW_RULES:
+            raise ValueError(f"rule must be one of {', '.join(ROW_RULES)}, got {rule!r}")
         if not lr >= 0 or not 0 <= decay < 1 or not epsilon > 0:
             raise ValueError(f"lr {lr} must be >= 0, decay {decay} in [0, 1), epsilon {epsilon} greater than 0")
         self.rule, self.decay, self.epsilon = rule, decay, epsilon
@@ -69,31 +68,31 @@ class RowOptimizer(torch.optim.AdamW):
         torch.optim.Optimizer.__setstate__(self, state)
 
     def _update(self, parameter: Tensor, gradient: Tensor, lr: float) -> None:
-        state = self.state[parameter]
-        if self.rule == "adagrad":
-            self._adagrad(state, parameter, gradient, lr)
-            return
-        rows, grad = summed_rows(gradient)
-        root = self._rmsprop(state, parameter, rows, grad)
-        parameter.index_add_(0, rows, grad.div_(root.add_(self.epsilon)), alpha=-lr)
+        rows, grad = summed_rows(gradient) if gradient.is_sparse else (None, gradient)
+        rule = self._adagrad if self.rule == "adagrad" else self._rmsprop
+        root = rule(self.state[parameter], parameter, rows, grad).add_(self.epsilon)
+        if rows is None:
+            parameter.addcdiv_(grad, root, value=-lr)
+        else:
+            parameter.index_add_(0, rows, grad.div_(root), alpha=-lr)
 
-    def _adagrad(self, state: dict[str, Tensor], parameter: Tensor, gradient: Tensor, lr: float) -> None:
+    def _adagrad(self, state: dict[str, Tensor], parameter: Tensor, rows: Tensor | None, grad: Tensor) -> Tensor:
+        """r of every number, [U, D]."""
         if not state:
             state["square"] = torch.zeros_like(parameter)
-        if not gradient.is_sparse:  # nothing is looked up where every row is there
-            root = state["square"].addcmul_(gradient, gradient).sqrt().add_(self.epsilon)
-            parameter.addcdiv_(gradient, root, value=-lr)
-            return
-        rows, grad = summed_rows(gradient)
+        if rows is None:  # nothing is copied where every row is there
+            return state["square"].addcmul_(grad, grad).sqrt()
         square = state["square"].index_select(0, rows).addcmul_(grad, grad)
         state["square"].index_copy_(0, rows, square)
-        parameter.index_add_(0, rows, grad.div_(square.sqrt_().add_(self.epsilon)), alpha=-lr)
+        return square.sqrt_()
 
-    def _rmsprop(self, state: dict[str, Tensor], parameter: Tensor, rows: Tensor, grad: Tensor) -> Tensor:
+    def _rmsprop(self, state: dict[str, Tensor], parameter: Tensor, rows: Tensor | None, grad: Tensor) -> Tensor:
         """r of every row, [U, 1]."""
         if not state:
             state["square"] = torch.zeros(len(parameter), 1, device=parameter.device)
             state["steps"] = torch.zeros_like(state["square"])
+        if rows is None:
+            rows = torch.arange(len(grad), device=grad.device)
         now = grad.square().mean(1, keepdim=True)
         touched = now > 0  # a row that only pads, or was masked wherever it was looked up, has a gradient of zero
         square, steps = (state[name].index_select(0, rows) for name in ("square", "steps"))
@@ -105,12 +104,10 @@ class RowOptimizer(torch.optim.AdamW):
 
 
 def summed_rows(grad: Tensor) -> tuple[Tensor, Tensor]:
-    """Distinct rows [U] of a gradient [V, D] and the sums [U, D] of their values; all rows of a dense one.
+    """Distinct rows [U] of a sparse gradient [V, D] and the sums [U, D] of their values.
 
     Faster than `coalesce`, which sorts: rows are marked in a table of flags, and values added where they belong.
     """
-    if not grad.is_sparse:
-        return torch.arange(len(grad), device=grad.device), grad.clone()
     indices, values = grad._indices()[0], grad._values()
     place = torch.zeros(grad.shape[0], dtype=torch.long, device=indices.device)
     place[indices] = 1

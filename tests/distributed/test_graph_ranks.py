@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from graph_runs import final_tables, make_graph_run, make_order_run
+from graph_runs import make_graph_run, make_order_run
 from ranks import launch
+from runs import final_weights
 
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import train
@@ -54,7 +55,7 @@ def test_two_steps_end_with_the_same_bits_on_both_ranks(results: dict[str, Any],
     found, learns = results[name], "negatives" in RUNS[name][1]
     assert found["steps"] == 2 and found["different"] == [] and found["ddp"] == learns
     kind = "graph" if name.startswith("graph") else "order"
-    tables = {f"{kind}.{table}" for table in final_tables(folder / name)}
+    tables = {f"{kind}.{table}" for table in final_weights(folder / name)}
     generator = "negatives.part.generator."
     learned = {f"{generator}{which}_projection" for which in ("anchor", "candidate")} if learns else set()
     assert set(found["moved"]) == tables | learned
@@ -65,7 +66,7 @@ def one(folder: Path) -> dict[str, torch.Tensor]:
     """The tables of one process with batches of 16."""
     run = make_graph_run(folder / "one" / "process", **{**TWO_STEPS, **EXACT, "per_device_train_batch_size": 16})
     train(load_recipe(run / "recipe.yaml"))
-    return final_tables(run)
+    return final_weights(run)
 
 
 @pytest.mark.parametrize("name", ["graph_exact", "graph_accumulated"])
@@ -74,5 +75,5 @@ def test_two_ranks_end_where_one_process_does(
 ) -> None:
     """With 8 triples on each rank, or 4, accumulated."""
     assert results["world_size"] == 2
-    for key, table in final_tables(folder / name).items():
+    for key, table in final_weights(folder / name).items():
         torch.testing.assert_close(table, one[key], rtol=1e-4, atol=1e-5)

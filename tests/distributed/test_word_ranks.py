@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from ranks import launch
-from word_runs import final_tables, log_of, make_word_run
+from runs import final_weights, log_of
+from word_runs import make_word_run
 
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import train
@@ -87,11 +88,11 @@ def test_what_is_published_is_what_both_ranks_have_learned(results: dict[str, An
         assert sum(losses[-2:]) < 0.9 * sum(losses[:2])
         scores = json.loads((folder / name / "out/results.json").read_text())["after"]["similarity"]["scores"]
         assert scores["pairs"]["spearman"] > 0.5
-        assert set(final_tables(folder / name)) == {"input_embeddings", "output_embeddings"}
+        assert set(final_weights(folder / name)) == {"input_embeddings", "output_embeddings"}
 
 
 def test_stopped_and_resumed_ends_with_the_same_bits(results: dict[str, Any], folder: Path) -> None:
-    whole, cut = final_tables(folder / "learned"), final_tables(folder / "stopped")
+    whole, cut = final_weights(folder / "learned"), final_weights(folder / "stopped")
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
@@ -100,7 +101,7 @@ def one(folder: Path) -> dict[str, torch.Tensor]:
     """The tables of one process with batches of 4 chunks."""
     run = make_word_run(folder / "one" / "process", **PLAIN, per_device_train_batch_size=4)
     train(load_recipe(run / "recipe.yaml"))
-    return final_tables(run)
+    return final_weights(run)
 
 
 @pytest.mark.parametrize("name", ["exact", "accumulated"])
@@ -108,5 +109,5 @@ def test_two_ranks_end_where_one_process_does(
     results: dict[str, Any], folder: Path, one: dict[str, torch.Tensor], name: str
 ) -> None:
     """With 2 chunks on each rank, or 1, accumulated."""
-    for key, table in final_tables(folder / name).items():
+    for key, table in final_weights(folder / name).items():
         torch.testing.assert_close(table, one[key], rtol=1e-4, atol=1e-5)

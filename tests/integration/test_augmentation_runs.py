@@ -1,28 +1,20 @@
 """Whole runs whose positives an augmentation makes, killed and resumed; one dropout mask for both views."""
 
 import gzip
-import json
-import os
 import re
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from helpers import BERT_SIZES, tiny_tokenizer
-from runs import final_weights, make_run, run_recipe, train_command, train_until_killed
+from resuming import assert_same_weights, assert_stops_between
+from runs import final_weights, log_of, make_run, run_recipe, train_alone, train_until_killed
 from transformers import BertConfig, BertForMaskedLM
 
 from hf_contrastive.augmentations import registry
 from hf_contrastive.errors import DataError, RecipeError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "augmentations.md").read_text(encoding="utf-8")
-
-
-def log_of(run: Path, step: int = 12) -> list[dict[str, Any]]:
-    history = json.loads((run / f"out/checkpoint-{step}/trainer_state.json").read_text())["log_history"]
-    return [entry for entry in history if "loss" in entry]
 
 
 def test_killed_and_resumed_on_other_workers_ends_with_the_same_bits(tmp_path: Path) -> None:
@@ -36,14 +28,10 @@ def test_killed_and_resumed_on_other_workers_ends_with_the_same_bits(tmp_path: P
     whole, cut = make_run(tmp_path / "whole", **options), make_run(tmp_path / "cut", **options)
     run_recipe(whole)
     train_until_killed(cut, 21)  # 15 steps an epoch: in the second
-    assert (cut / "out" / "checkpoint-16").exists() and not (cut / "out" / "final").exists()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = train_command(cut, "--dataloader_num_workers", "2")
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=300, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    assert_stops_between(cut, 16)
+    done = train_alone(cut, "--dataloader_num_workers", "2")
     assert "forked" not in done.stderr  # the tokeniser's warning
-    first, second = final_weights(whole), final_weights(cut)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert_same_weights(whole, cut)
 
 
 def synonyms_of(folder: Path) -> dict[str, str]:

@@ -1,32 +1,29 @@
-"""Whole runs of graphs and hierarchies: they learn, leave a folder that loads, stop and go on, are refused in time."""
+"""Whole runs of graphs and hierarchies: they learn, leave a folder that loads, stop and go on."""
 
 import json
 import math
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from graph_runs import GROUPS, MEMBERS, final_tables, log_of, make_graph_run, make_order_run
-from runs import run_recipe, train_command, train_until_killed
+from graph_runs import ACE, GROUPS, MEMBERS, make_graph_run, make_order_run
+from resuming import assert_killed_and_resumed_is_the_same, assert_stopped_and_resumed_is_the_same
+from runs import assert_generator_learned_and_is_not_published, final_weights, log_of, run_recipe
 from safetensors.torch import load_file
 
 from hf_contrastive.arguments import GraphEvaluationArguments
 from hf_contrastive.data import KnowledgeGraph, Triples, load_hierarchy, load_knowledge_graph
-from hf_contrastive.errors import DataError, RecipeError
+from hf_contrastive.errors import RecipeError
 from hf_contrastive.evaluation import evaluate_hypernymy, evaluate_link_prediction
 from hf_contrastive.evaluation.link_prediction import ranks
 from hf_contrastive.models import KnowledgeGraphConfig, KnowledgeGraphModel, OrderEmbeddingModel
 from hf_contrastive.tasks.graphs import link_evaluator
 from hf_contrastive.training.table_trainer import TableTrainer
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 UNIFORM = {"name": "uniform", "k": 12}
 EACH = {"name": "uniform", "k": 6, "shared": False}
-ACE = {"name": "adversarial", "k": 6, "update_every": 2}
 KBGAN = {"name": "adversarial", "estimator": "reinforce", "k": 2, "part": EACH}
 MIXTURE = {"name": "mixture", "lambda": 0.5, "parts": [UNIFORM, ACE]}
 Make = Callable[..., Path]
@@ -76,7 +73,7 @@ def test_every_kind_of_graph_run_learns_and_leaves_a_folder(tmp_path: Path, opti
     assert (run / "out/final/relations.txt").read_text().splitlines() == graph.relations
     assert sorted(graph.relations) == ["across", "before", "next"]
     model = KnowledgeGraphModel.from_pretrained(run / "out/final")
-    tables = final_tables(run)
+    tables = final_weights(run)
     assert tables.keys() == dict(model.named_parameters()).keys()
     assert all(torch.equal(tables[name], value) for name, value in model.state_dict().items())
     assert len(tables["entity_embeddings"]) == GROUPS * MEMBERS
@@ -129,7 +126,7 @@ def test_every_kind_of_order_run_learns_and_leaves_a_folder(tmp_path: Path, opti
     hierarchy = load_hierarchy(run / "pairs.tsv", **sizes)
     assert (run / "out/final/concepts.txt").read_text().splitlines() == hierarchy.names
     model = OrderEmbeddingModel.from_pretrained(run / "out/final")
-    tables = final_tables(run)
+    tables = final_weights(run)
     assert tables.keys() == {"concept_embeddings"}
     assert torch.equal(tables["concept_embeddings"], model.concept_embeddings) and len(hierarchy.names) == 40
     found = evaluate_hypernymy(model, hierarchy, "test")
@@ -157,7 +154,7 @@ def test_the_best_checkpoint_is_published(tmp_path: Path) -> None:
         ranks.values()
     )
     kept = load_file(run / f"out/checkpoint-{results['best_step']}/model.safetensors")
-    assert all(torch.equal(kept[f"graph.{name}"], table) for name, table in final_tables(run).items())
+    assert all(torch.equal(kept[f"graph.{name}"], table) for name, table in final_weights(run).items())
 
 
 @pytest.mark.parametrize("interaction", ["transe", "distmult", "transd"])
@@ -179,7 +176,7 @@ def test_constrained_models_keep_their_lengths_through_training(
         with monkeypatch.context() as patch:
             patch.setattr(TableTrainer, "set_step", watched)
             run_recipe(run)
-        lengths[constrained].append(final_tables(run)["entity_embeddings"].norm(dim=1))
+        lengths[constrained].append(final_weights(run)["entity_embeddings"].norm(dim=1))
     kept, free = lengths[True], lengths[False]
     assert len(kept) == 25
     if interaction == "transd":
@@ -193,32 +190,10 @@ def test_the_generator_learns_and_stays_out_of_what_is_published(tmp_path: Path)
     for make, options in ((make_graph_run, {"negatives": MIXTURE}), (make_order_run, {"negatives": KBGAN})):
         run = make(tmp_path / make.__name__, **options)
         run_recipe(run)
-        kept = [load_file(run / f"out/checkpoint-{step}/model.safetensors") for step in (8, 24)]
-        name = next(name for name in kept[0] if name.endswith("generator.candidate_projection"))
-        assert not torch.equal(kept[0][name], kept[1][name])
-        assert {"generator_entropy", "generator_reward", "hardness", "hardness_of_random"} <= log_of(run)[-1].keys()
-        assert not [name for name in final_tables(run) if "generator" in name]
-        assert "generator" not in "".join(p.read_text("utf-8", "ignore") for p in (run / "out/final").glob("*.json"))
+        assert_generator_learned_and_is_not_published(run)
 
 
 # --- stopped and resumed ---
-
-
-class StoppedError(Exception):
-    """Between two checkpoints."""
-
-
-def assert_same(whole: Path, cut: Path, step: int) -> None:
-    for file in (f"out/checkpoint-{step}/model.safetensors", "out/final/model.safetensors"):
-        first, second = load_file(whole / file), load_file(cut / file)
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[name], second[name]) for name in first), file
-    results = [json.loads((run / "out/results.json").read_text()) for run in (whole, cut)]
-    assert results[0]["after"] == results[1]["after"]
-    figures = [
-        [{k: v for k, v in e.items() if "time" not in k and "seconds" not in k} for e in r["curve"]] for r in results
-    ]
-    assert figures[0] == figures[1]
 
 
 CACHED = {"negatives": [MIXTURE, {"name": "cached", "k": 2, "slots": 512}], "gradient_accumulation_steps": 2}
@@ -237,38 +212,12 @@ CACHED = {"negatives": [MIXTURE, {"name": "cached", "k": 2, "slots": 512}], "gra
     ],
     ids=lambda given: given.__name__ if callable(given) else str(given)[:60],
 )
-def test_stopped_and_resumed_ends_with_the_same_bits(
-    tmp_path: Path, make: Make, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, cut = make(tmp_path / "whole", **options), make(tmp_path / "cut", **options)
-    run_recipe(whole)
-    set_step = TableTrainer.set_step
-
-    def stopping(self: TableTrainer, step: int) -> None:
-        if step == 13:
-            raise StoppedError
-        set_step(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(TableTrainer, "set_step", stopping)
-        with pytest.raises(StoppedError):
-            run_recipe(cut)
-    assert (cut / "out/checkpoint-8").is_dir() and not (cut / "out/final").exists()
-    torch.manual_seed(9)  # what happened in between has no say
-    run_recipe(cut)
-    assert_same(whole, cut, 24)
+def test_stopped_and_resumed_ends_with_the_same_bits(tmp_path: Path, make: Make, options: dict[str, Any]) -> None:
+    assert_stopped_and_resumed_is_the_same(make, tmp_path, **options)
 
 
 def test_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path) -> None:
-    options = {"negatives": MIXTURE, "max_steps": 100, "eval_steps": 20, "save_steps": 20, "logging_steps": 20}
-    whole, cut = make_graph_run(tmp_path / "whole", **options), make_graph_run(tmp_path / "cut", **options)
-    # As many threads as the other has: sums depend on them.
-    subprocess.run(train_command(whole), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
-    train_until_killed(cut, 53)
-    assert (cut / "out/checkpoint-40").exists() and not (cut / "out/final").exists()
-    done = subprocess.run(train_command(cut), env=ENVIRONMENT, check=True, capture_output=True, timeout=300, text=True)
-    assert "resuming from" in done.stdout + done.stderr
-    assert_same(whole, cut, 100)
+    assert_killed_and_resumed_is_the_same(make_graph_run, tmp_path, negatives=MIXTURE)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,82 +237,5 @@ def test_accumulated_batches_are_one_batch(tmp_path: Path) -> None:
     one = make_graph_run(tmp_path / "one", **options)
     two = make_graph_run(tmp_path / "two", per_device_train_batch_size=8, gradient_accumulation_steps=2, **options)
     run_recipe(one), run_recipe(two)
-    for name, table in final_tables(one).items():
-        torch.testing.assert_close(final_tables(two)[name], table, rtol=1e-4, atol=1e-5)
-
-
-# --- refused in time ---
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"interaction": "transh"}, "unknown interaction 'transh'; choose one of transe, transd, distmult"),
-        ({"dimension": 7}, "dimension: must be even, half of it imaginary parts for complex, got 7"),
-        ({"interaction": "transe", "dimension": 0}, "dimension: must be positive for transe, got 0"),
-        ({"constrained": True}, "constrained: complex has no constraint on lengths; leave it out"),
-        ({"norm": 1}, "norm: complex cannot have norm 1; leave it out"),
-        ({"negatives": "in_batch"}, "negatives: graphs have no positives; use unigram, uniform or adversarial"),
-        ({"negatives": "unifrm"}, "unknown sampler 'unifrm'; did you mean 'uniform'"),
-        ({"objective": "sampled_softmax", "negatives": ACE}, "sampled_softmax needs negatives drawn with a known"),
-        ({"objective": "infonce", "margin": 2.0}, "margin: infonce has none; leave it at 0"),
-        ({"objective": "triplet", "margin": -2.0}, "margin: triplet needs one that is not negative, got -2.0"),
-        ({"regularizer_weight": 0.1}, "regularizer_weight: name the regularizer too, l2 or n3"),
-        ({"eval_split": "dev"}, "unknown eval_split 'dev'; choose one of valid, test"),
-        ({"eval_triples": 0}, "eval_triples: must be positive, got 0"),
-        ({"max_grad_norm": 1.0}, "max_grad_norm: sparse gradients of tables are not clipped; leave it at 0"),
-        ({"pooler": "cls"}, r"recipe.yaml, line \d+: unknown key 'pooler'"),
-        ({"dimensoin": 8}, r"recipe.yaml, line \d+: unknown key 'dimensoin'; did you mean 'dimension'"),
-        ({"train_data": "/nowhere/graph"}, "/nowhere/graph: is no folder; name one with train.txt"),
-        ({"task": "graphs"}, r"recipe.yaml, line \d+: task: unknown task 'graphs'; choose one of sentences, words"),
-    ],
-    ids=lambda given: str(given)[:60] if isinstance(given, dict) else "",
-)
-def test_what_does_not_fit_a_graph_is_refused_before_training(
-    tmp_path: Path, options: dict[str, Any], message: str
-) -> None:
-    run = make_graph_run(tmp_path / "run", **options)
-    with pytest.raises((RecipeError, DataError), match=message):
-        run_recipe(run)
-    assert not list((run / "out").glob("checkpoint-*"))
-
-
-@pytest.mark.parametrize("split", ["valid", "test"])
-def test_a_split_without_triples_is_refused(tmp_path: Path, split: str) -> None:
-    run = make_graph_run(tmp_path / "run")
-    (run / f"graph/{split}.txt").unlink()
-    with pytest.raises(DataError, match=rf"train_data: \S+/graph has no triples in {split}; add some to measure on"):
-        run_recipe(run)
-    if split == "valid":  # without which nothing is measured while it trains
-        assert run_recipe(run, "--eval_strategy", "no")["steps"] == 24
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"dimension": 0}, "dimension: must be positive, got 0"),
-        ({"margin": -1.0}, "margin: must not be negative, got -1.0"),
-        ({"objective": "infonce"}, "unknown objective 'infonce'; choose one of order, triplet"),
-        ({"protocol": "published"}, "unknown protocol 'published'; choose one of filtered, path_counted"),
-        ({"negatives": ["uniform", "in_batch"]}, "negatives: hierarchies have no positives; use unigram, uniform"),
-        ({"corrupted_side": "bernoulli"}, "corrupted_side: pairs of a hierarchy have one relation; leave it at"),
-        ({"dev_pairs": 100}, r"102 pairs do not suffice to hold 100 \+ 10 out"),
-        ({"dev_pairs": 0}, "dev_pairs: must be at least 1, got 0"),
-        ({"train_data": "nowhere.tsv"}, "nowhere.tsv: no such file or folder"),
-        ({"interaction": "transe"}, r"recipe.yaml, line \d+: unknown key 'interaction'"),
-    ],
-    ids=lambda given: str(given)[:60] if isinstance(given, dict) else "",
-)
-def test_what_does_not_fit_a_hierarchy_is_refused_before_training(
-    tmp_path: Path, options: dict[str, Any], message: str
-) -> None:
-    run = make_order_run(tmp_path / "run", **options)
-    with pytest.raises((RecipeError, DataError), match=message):
-        run_recipe(run)
-    assert not list((run / "out").glob("checkpoint-*"))
-
-
-def test_what_is_wrong_is_said_without_a_traceback(tmp_path: Path) -> None:
-    run = make_graph_run(tmp_path / "run", dimension=7)
-    done = subprocess.run(train_command(run), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1 and "error: dimension: must be even" in done.stderr and "Traceback" not in done.stderr
+    for name, table in final_weights(one).items():
+        torch.testing.assert_close(final_weights(two)[name], table, rtol=1e-4, atol=1e-5)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from datasets import Dataset
 from helpers import save_tiny_checkpoint
-from runs import make_run, sentence
+from runs import log_of, make_run, sentence
 from typer.testing import CliRunner
 
 from hf_contrastive.cli import app
@@ -155,8 +155,7 @@ def test_a_recipe_trains_on_what_was_mined(tmp_path: Path, kind: str) -> None:
     assert mapping in done.output
     overrides = ["--train_data", str(output), "--columns", mapping, "--negatives", "[in_batch, hard]"]
     results = train(load_recipe(run / "recipe.yaml", overrides))
-    log = json.loads((run / "out/checkpoint-12/trainer_state.json").read_text())["log_history"]
-    logged = [entry for entry in log if "loss" in entry]
+    logged = log_of(run, 12)
     assert all(math.isfinite(entry["loss"]) for entry in logged)
     assert results["steps"] == 12 and results["after"]["dev"] != results["before"]["dev"]
     assert logged[0]["negatives"] > 15  # more than the 15 others of the batch: the mined ones are there

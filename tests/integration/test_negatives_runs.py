@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import final_weights, make_run, run_recipe
+from resuming import assert_same_weights
+from runs import final_weights, log_of, make_run, run_recipe
 from safetensors.torch import load_file
 
 from hf_contrastive.errors import DataError, RecipeError
@@ -25,8 +26,7 @@ def test_a_mixture_with_lambda_1_is_the_plain_sampler_bit_for_bit(tmp_path: Path
     )
     run_recipe(plain)
     run_recipe(mixed)
-    first, second = final_weights(plain), final_weights(mixed)
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert_same_weights(plain, mixed)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_a_mixture_with_lambda_1_is_the_plain_sampler_bit_for_bit(tmp_path: Path
 def test_every_source_of_negatives_trains_and_stays_out_of_the_folder(tmp_path: Path, options: dict) -> None:
     run = make_run(tmp_path / "run", bank_size=64, **options)
     results = run_recipe(run)
-    log = json.loads((run / "out/checkpoint-12/trainer_state.json").read_text())["log_history"]
-    losses = [entry["loss"] for entry in log if "loss" in entry]
+    log = log_of(run, 12)
+    losses = [entry["loss"] for entry in log]
     assert all(map(math.isfinite, losses)) and any(loss != 0 for loss in losses)
     assert results["after"]["dev"] != results["before"]["dev"]
     saved = load_file(run / "out/checkpoint-12/model.safetensors")

@@ -1,14 +1,12 @@
 """Whole runs on labelled pairs: killed and resumed, and what they leave to publish."""
 
-import json
 import random
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from runs import final_weights, make_run, run_recipe, sentence, train_command, train_until_killed
+from runs import final_weights, log_of, make_run, run_recipe, sentence, train_alone, train_until_killed
 from safetensors.torch import load_file
 from transformers import AutoModel
 
@@ -42,10 +40,10 @@ def make_pair_run(folder: Path, **options: Any) -> Path:
 def test_killed_and_resumed_ends_with_the_same_bits_classifier_included(tmp_path: Path) -> None:
     options = {"max_steps": 24, "eval_steps": 8, "save_steps": 8, "encode_chunk_size": 10, "seed": 3}
     whole, cut = (make_pair_run(tmp_path / name, **options) for name in ("whole", "cut"))
-    run_recipe(whole)
+    train_alone(whole)
     train_until_killed(cut, 13)
     assert (cut / "out/checkpoint-8").exists() and not (cut / "out/final").exists()
-    subprocess.run(train_command(cut), check=True, capture_output=True, timeout=300)
+    train_alone(cut)
     first, second = final_weights(whole), final_weights(cut)
     assert all(torch.equal(first[name], second[name]) for name in first)
     last = [load_file(run / "out/checkpoint-24/model.safetensors") for run in (whole, cut)]
@@ -56,8 +54,7 @@ def test_killed_and_resumed_ends_with_the_same_bits_classifier_included(tmp_path
 def test_learns_and_leaves_a_folder_without_the_classifier(tmp_path: Path) -> None:
     run = make_pair_run(tmp_path / "run", max_steps=60, eval_steps=60, save_steps=60, dropout=0.0)
     results = run_recipe(run)
-    log = json.loads((run / "out/checkpoint-60/trainer_state.json").read_text())["log_history"]
-    steps = [entry for entry in log if "loss" in entry]
+    steps = log_of(run)
     assert steps[0]["loss"] > steps[-1]["loss"] and steps[-1]["accuracy"] > 0.55
     assert steps[0]["sentences_per_second"] > 0 and results["steps"] == 60
     assert not any("classifier" in name for name in final_weights(run))

@@ -1,27 +1,17 @@
 """Whole runs on a tiny checkpoint: killed and resumed, started in other ways, of every kind."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import torch
-from runs import final_weights, make_run, run_recipe, train_command, train_until_killed
+from resuming import assert_same_weights, assert_stops_between
+from runs import ENVIRONMENT, log_of, make_run, run_recipe, train_alone, train_until_killed
 from transformers import AutoModel
 
 from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.models import SentenceEncoder
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def assert_same_weights(a: Path, b: Path) -> None:
-    first, second = final_weights(a), final_weights(b)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
 
 ADVERSARY = {"name": "adversarial", "fresh": 4, "k": 4, "update_every": 2}
 REINFORCE = {"name": "adversarial", "estimator": "reinforce", "k": 3, "off_policy": True}
@@ -42,12 +32,10 @@ def test_killed_between_checkpoints_and_resumed_ends_with_the_same_bits(tmp_path
             "head": "kept",
         }
     whole, cut = make_run(tmp_path / "whole", **options), make_run(tmp_path / "cut", **options)
-    subprocess.run(train_command(whole), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
-
+    train_alone(whole)
     train_until_killed(cut, 21)
-    assert (cut / "out" / "checkpoint-16").exists() and not (cut / "out" / "final").exists()
-
-    done = subprocess.run(train_command(cut), env=ENVIRONMENT, check=True, capture_output=True, timeout=300, text=True)
+    assert_stops_between(cut, 16)
+    done = train_alone(cut)
     assert "checkpoint-" in done.stdout + done.stderr  # said where it resumed from
     assert_same_weights(whole, cut)
     first, second = (json.loads((run / "out/results.json").read_text()) for run in (whole, cut))
@@ -86,13 +74,9 @@ def test_command_line_module_and_accelerate_launch_give_the_same_bits(tmp_path: 
 def test_every_kind_of_run_learns_and_leaves_a_folder(tmp_path: Path, options: dict) -> None:
     run = make_run(tmp_path / "run", **options)
     results = run_recipe(run)
-    history = [
-        entry for entry in json.loads((run / "out/checkpoint-12/trainer_state.json").read_text())["log_history"]
-    ]
-    losses = [entry["loss"] for entry in history if "loss" in entry]
-    assert losses[-1] < losses[0]
-    logged = next(entry for entry in history if "loss" in entry)
-    assert {"alignment", "uniformity", "learning_rate", "sentences_per_second", "negatives"} <= logged.keys()
+    log = log_of(run, 12)
+    assert log[-1]["loss"] < log[0]["loss"]
+    assert {"alignment", "uniformity", "learning_rate", "sentences_per_second", "negatives"} <= log[0].keys()
     encoder = SentenceEncoder.from_pretrained(run / "out/final")
     assert encoder.encode(["a man plays the guitar"]).shape == (1, 32)
     if options.get("kind") != "t5":  # AutoModel would add a decoder
@@ -106,8 +90,7 @@ def test_gradient_accumulation_divides_the_loss(tmp_path: Path) -> None:
     losses = []
     for run in runs:
         run_recipe(run)
-        history = json.loads((run / "out/checkpoint-2/trainer_state.json").read_text())["log_history"]
-        losses.append(next(entry["loss"] for entry in history if "loss" in entry))
+        losses.append(log_of(run, 2)[0]["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=0.5)
 
 
@@ -150,7 +133,7 @@ def test_too_few_rows_and_mismatched_negatives_are_refused_before_training(tmp_p
 
 def test_errors_reach_the_user_without_a_traceback(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", train_data=str(tmp_path / "no" / "file.txt"))
-    done = subprocess.run(train_command(run), env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = train_alone(run, check=False)
     assert done.returncode == 1
     assert "error: " in done.stderr and "file.txt" in done.stderr
     assert "Traceback" not in done.stderr

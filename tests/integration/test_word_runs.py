@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from runs import run_recipe, train_command, train_until_killed
-from safetensors.torch import load_file
+from resuming import assert_killed_and_resumed_is_the_same, assert_stopped_and_resumed_is_the_same
+from runs import assert_generator_learned_and_is_not_published, final_weights, log_of, run_recipe
 from word_models import make
-from word_runs import TOPICS, WORDS, final_tables, log_of, make_word_run
+from word_runs import TOPICS, WORDS, make_word_run
 
 from hf_contrastive.arguments import WITHOUT_NEGATIVES
 from hf_contrastive.errors import DataError, RecipeError
@@ -25,7 +23,6 @@ from hf_contrastive.negatives import Filtered, UnigramNegatives
 from hf_contrastive.training.table_trainer import TableTrainer
 from hf_contrastive.training.words import ContrastiveWordModel, WordTrainer
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 UNIGRAM = {"name": "unigram", "k": 16, "stands_for": 4}
 ACE = {"name": "adversarial", "k": 4, "update_every": 2}
 REINFORCE = {"name": "adversarial", "estimator": "reinforce", "k": 3, "off_policy": True}
@@ -69,7 +66,7 @@ def test_every_kind_of_run_learns_and_leaves_a_folder(tmp_path: Path, options: d
     assert [entry["step"] for entry in results["curve"]] == [8, 16, 24]
     written = json.loads((run / "out/results.json").read_text())
     assert written["after"] == json.loads(json.dumps(results["after"]))
-    tables = final_tables(run)
+    tables = final_weights(run)
     rows = len(WORDS) - (options.get("objective") == "hierarchical_softmax")
     assert {name: tuple(table.shape) for name, table in tables.items()} == {
         "input_embeddings": (len(WORDS), 8),
@@ -105,30 +102,11 @@ def test_the_folder_gives_the_same_vectors_to_everyone(tmp_path: Path) -> None:
 def test_the_generator_learns_and_stays_out_of_what_is_published(tmp_path: Path) -> None:
     run = make_word_run(tmp_path / "run", negatives=MIXTURE)
     run_recipe(run)
-    kept = [load_file(run / f"out/checkpoint-{step}/model.safetensors") for step in (8, 24)]
-    name = "negatives.parts.1.generator.candidate_projection"
-    assert not torch.equal(kept[0][name], kept[1][name])
-    assert {"generator_entropy", "generator_reward", "hardness", "hardness_of_random"} <= log_of(run)[-1].keys()
-    assert set(final_tables(run)) == {"input_embeddings", "output_embeddings"}
-    assert "generator" not in "".join(p.read_text("utf-8", "ignore") for p in (run / "out/final").glob("*.json"))
+    assert_generator_learned_and_is_not_published(run)
+    assert set(final_weights(run)) == {"input_embeddings", "output_embeddings"}
 
 
 # --- stopped and resumed ---
-
-
-class StoppedError(Exception):
-    """Between two checkpoints."""
-
-
-def assert_same(whole: Path, cut: Path, step: int) -> None:
-    files = [f"out/checkpoint-{step}/model.safetensors", "out/final/model.safetensors"]
-    for file in files:
-        first, second = load_file(whole / file), load_file(cut / file)
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[name], second[name]) for name in first), file
-    results = [json.loads((run / "out/results.json").read_text()) for run in (whole, cut)]
-    assert results[0]["after"]["similarity"]["scores"] == results[1]["after"]["similarity"]["scores"]
-    assert [entry["eval_pairs"] for entry in results[0]["curve"]] == [e["eval_pairs"] for e in results[1]["curve"]]
 
 
 @pytest.mark.parametrize(
@@ -142,39 +120,12 @@ def assert_same(whole: Path, cut: Path, step: int) -> None:
     ],
     ids=lambda options: str(options)[:60],
 )
-def test_stopped_and_resumed_ends_with_the_same_bits(
-    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, cut = make_word_run(tmp_path / "whole", **options), make_word_run(tmp_path / "cut", **options)
-    run_recipe(whole)
-    last = options.get("max_steps", 24)
-    stop, set_step = last - 11, WordTrainer.set_step
-
-    def stopping(self: WordTrainer, step: int) -> None:
-        if step == stop:
-            raise StoppedError
-        set_step(self, step)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(WordTrainer, "set_step", stopping)
-        with pytest.raises(StoppedError):
-            run_recipe(cut)
-    assert (cut / "out/checkpoint-8").is_dir() and not (cut / "out/final").exists()
-    torch.manual_seed(9)  # what happened in between has no say
-    run_recipe(cut)
-    assert_same(whole, cut, last // 8 * 8)
+def test_stopped_and_resumed_ends_with_the_same_bits(tmp_path: Path, options: dict[str, Any]) -> None:
+    assert_stopped_and_resumed_is_the_same(make_word_run, tmp_path, **options)
 
 
 def test_killed_and_resumed_ends_with_the_same_bits(tmp_path: Path) -> None:
-    options = {"negatives": MIXTURE, "max_steps": 100, "eval_steps": 20, "save_steps": 20, "logging_steps": 20}
-    whole, cut = make_word_run(tmp_path / "whole", **options), make_word_run(tmp_path / "cut", **options)
-    # As many threads as the other has: sums depend on them.
-    subprocess.run(train_command(whole), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
-    train_until_killed(cut, 53)
-    assert (cut / "out/checkpoint-40").exists() and not (cut / "out/final").exists()
-    done = subprocess.run(train_command(cut), env=ENVIRONMENT, check=True, capture_output=True, timeout=300, text=True)
-    assert "resuming from" in done.stdout + done.stderr
-    assert_same(whole, cut, 100)
+    assert_killed_and_resumed_is_the_same(make_word_run, tmp_path, negatives=MIXTURE)
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,8 +144,8 @@ def test_accumulated_batches_are_one_batch(tmp_path: Path) -> None:
     one = make_word_run(tmp_path / "one", **options)
     two = make_word_run(tmp_path / "two", per_device_train_batch_size=2, gradient_accumulation_steps=2, **options)
     run_recipe(one), run_recipe(two)
-    for name, table in final_tables(one).items():
-        torch.testing.assert_close(final_tables(two)[name], table, rtol=1e-4, atol=1e-5)
+    for name, table in final_weights(one).items():
+        torch.testing.assert_close(final_weights(two)[name], table, rtol=1e-4, atol=1e-5)
 
 
 def test_a_recipe_says_what_counts_as_a_negative(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parent))
 
+from peer_trainer import three_steps
 from safetensors.torch import save_file
-from test_sentence_transformers import three_steps
 
 from hf_contrastive.training.distributed import rank, world_size
 

@@ -2,22 +2,17 @@
 
 import json
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
+import encode
+import encode_contestant
+import harness
 import numpy as np
 import pytest
 import torch
 from helpers import save_tiny_checkpoint
 from runs import sentence
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import encode  # noqa: E402
-import encode_contestant  # noqa: E402
-import harness  # noqa: E402
 
 SETTINGS: dict[str, Any] = {
     "rows": 40,

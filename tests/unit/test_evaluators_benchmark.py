@@ -2,9 +2,9 @@
 
 import json
 import random
-import sys
 from pathlib import Path
 
+import evaluators
 import pytest
 import torch
 import typer
@@ -14,10 +14,6 @@ from runs import sentence
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.evaluation import load_retrieval_data
 from hf_contrastive.models import SentenceEncoder
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
-import evaluators  # noqa: E402
 
 
 @pytest.fixture

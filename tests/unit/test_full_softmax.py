@@ -62,3 +62,19 @@ def test_without_pairs_there_is_no_loss_and_no_gradient() -> None:
     loss = loss_of(anchors, table, targets, torch.zeros_like(pairs))
     loss.backward()
     assert loss == 0 and anchors.grad.abs().max() == 0 and table.grad.abs().max() == 0
+
+
+def test_under_autocast_products_are_rounded_and_sums_are_not() -> None:
+    anchors, table, targets, pairs = (x.detach().float() if x.is_floating_point() else x for x in inputs())
+    exact = [x.clone().requires_grad_() for x in (anchors, table)]
+    rounded = [x.clone().requires_grad_() for x in (anchors, table)]
+    whole = loss_of(*exact, targets, pairs)
+    with torch.autocast("cpu", torch.bfloat16):
+        positive = torch.einsum("bd,bwd->bw", rounded[0].float(), rounded[1].float()[targets]).float()
+        found = FullSoftmax()(*rounded, positive, pairs)
+    assert found.dtype == torch.float32 and found != whole
+    whole.backward()
+    found.backward()
+    for mine, theirs in zip(rounded, exact, strict=True):
+        assert mine.grad.dtype == torch.float32
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=0.05, atol=0.02)

@@ -1,25 +1,20 @@
 """The graph benchmarks' own logic: turns, resuming, sums, and one tiny measurement of each contestant."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+import curves
+import harness
+import hypernymy_study
+import kg
+import kg_contestant
+import kg_study
 import pytest
 from graph_runs import make_graph_run, make_order_run
 
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import train
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import curves  # noqa: E402
-import harness  # noqa: E402
-import hypernymy_study  # noqa: E402
-import kg  # noqa: E402
-import kg_contestant  # noqa: E402
-import kg_study  # noqa: E402
 
 SETTINGS = {"threads": 1, "device": "cpu", "graph": "graph", "dimension": 8, "batch": 16, "negatives": 4}
 SETTINGS |= {"steps": 3, "triples": 5}

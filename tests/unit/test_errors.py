@@ -1,0 +1,27 @@
+"""What ends the messages about unknown names."""
+
+import pytest
+
+from hf_contrastive.errors import did_you_mean, nearest
+
+KNOWN = ("unigram", "uniform", "queue")
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "otherwise", "said"),
+    [
+        ("unigrams", KNOWN, None, "; did you mean 'unigram'?"),
+        ("unigrams", KNOWN, "look them up", "; did you mean 'unigram'?"),
+        ("xyz", KNOWN, None, "; choose from unigram, uniform, queue"),
+        ("xyz", KNOWN, "look them up", "; look them up"),
+        ("xyz", KNOWN, "", ""),
+        ("xyz", (), None, "; choose from none"),
+        (12, ("1", "123"), None, "; did you mean '123'?"),  # what YAML reads of a key
+    ],
+)
+def test_the_nearest_name_or_what_is_said_otherwise(word: str, known: tuple, otherwise: str, said: str) -> None:
+    assert did_you_mean(word, iter(known), otherwise) == said
+
+
+def test_nothing_is_near() -> None:
+    assert nearest("xyz", KNOWN) is None
