@@ -52,7 +52,12 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(help="Checkpoint folder or Hub name, ours or not.")],
     pooler: Annotated[str | None, typer.Option(help="Default: what the model's own files say, else avg.")] = None,
-    tasks: Annotated[list[str], typer.Option("--task", help="sts, transfer, retrieval; repeatable.")] = ["sts"],  # noqa: B006
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", help="sts, transfer, retrieval; repeatable. Default: sts.")
+    ] = None,
+    mteb: Annotated[
+        list[str] | None, typer.Option(help="Task of the mteb package, by its name; repeatable, in place of --task.")
+    ] = None,
     sts_data: Annotated[str | None, typer.Option(help="Folder of STS files; default: HF_CONTRASTIVE_DATA.")] = None,
     transfer_data: Annotated[str | None, typer.Option(help="Folder in SentEval's layout.")] = None,
     retrieval_data: Annotated[str | None, typer.Option(help="Folder in BEIR's layout, or a folder of those.")] = None,
@@ -64,7 +69,7 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")] = None,
     revision: Annotated[str, typer.Option(help="Branch, tag or commit on the Hub.")] = "main",
 ) -> None:
-    """Print and save the STS, transfer or retrieval table of any checkpoint."""
+    """Print and save the STS, transfer, retrieval or MTEB table of any checkpoint."""
     from hf_contrastive.training.measure import evaluate_model
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
@@ -72,7 +77,8 @@ def evaluate(
         evaluate_model(
             model,
             pooler=pooler,
-            tasks=tasks,
+            tasks=tasks if tasks is not None else [] if mteb else ["sts"],
+            mteb=mteb or [],
             sts_data=sts_data,
             transfer_data=transfer_data,
             retrieval_data=retrieval_data,

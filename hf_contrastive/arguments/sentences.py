@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 
 POOLERS = ("cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last", "last")
 HEADS = ("none", "train_only", "kept")
-OBJECTIVES = ("infonce", "sampled_softmax", "negative_sampling", "nce", "triplet", "order")
+SOFTMAX_CLASSIFIER = "softmax_classifier"
+OBJECTIVES = ("infonce", "sampled_softmax", "negative_sampling", "nce", "triplet", "order", SOFTMAX_CLASSIFIER)
 EVALUATION_TASKS = ("sts", "transfer", "retrieval")
 RETRIEVAL_INDEXES = ("exact", "flat", "ivf", "hnsw")
 
@@ -73,8 +74,13 @@ class DataArguments:
     columns: str | None = field(
         default=None,
         metadata={
-            "help": "{anchor: COLUMN, positive: COLUMN, negatives: [COLUMN, ...]}; positive left out: dropout pairs."
+            "help": "{anchor: COLUMN, positive: COLUMN, negatives: [COLUMN, ...]}; positive left out: dropout pairs. "
+            "For objective softmax_classifier {sentence1: COLUMN, sentence2: COLUMN, label: COLUMN}."
         },
+    )
+    labels: list[str] | None = field(
+        default=None,
+        metadata={"help": "Classes of the label column; default: the Hub's, or entailment, neutral, contradiction."},
     )
     augmentation: str | None = field(
         default=None,
@@ -89,10 +95,15 @@ class DataArguments:
     preprocessing_workers: int | None = field(default=None, metadata={"help": "Processes that tokenise."})
 
     def __post_init__(self) -> None:
-        mapping = parse_structure("columns", self.columns)
+        mapping = _labelled_pairs(parse_structure("columns", self.columns))
+        if self.labels is not None and len(set(self.labels)) != max(2, len(self.labels)):
+            raise RecipeError(f"labels: must be at least 2 different names, got {', '.join(self.labels)}")
         if mapping is not None:
-            if not isinstance(mapping, dict) or not set(mapping) <= {"anchor", "positive", "negatives"}:
-                raise RecipeError(f"columns: expected keys anchor, positive, negatives; got {mapping!r}")
+            if not isinstance(mapping, dict) or not set(mapping) <= {"anchor", "positive", "negatives", "label"}:
+                raise RecipeError(
+                    "columns: expected keys anchor, positive, negatives, or sentence1, sentence2, label; "
+                    f"got {mapping!r}"
+                )
             if "anchor" not in mapping:
                 raise RecipeError("columns: anchor is missing; name the column that holds the sentences")
             negatives = mapping.get("negatives") or []
@@ -114,6 +125,15 @@ class DataArguments:
             raise RecipeError(f"max_length: must be at least 3 tokens, got {self.max_length}")
         if self.max_train_rows is not None and self.max_train_rows < 1:
             raise RecipeError(f"max_train_rows: must be positive, got {self.max_train_rows}")
+
+
+def _labelled_pairs(mapping: Any) -> Any:
+    """Columns of labelled pairs under the names that other pairs have."""
+    if not isinstance(mapping, dict) or "label" not in mapping:
+        return mapping
+    if set(mapping) != {"sentence1", "sentence2", "label"}:
+        raise RecipeError(f"columns: pairs with a label have the keys sentence1, sentence2, label; got {mapping!r}")
+    return {"anchor": mapping["sentence1"], "positive": mapping["sentence2"], "label": mapping["label"]}
 
 
 @dataclass
@@ -154,10 +174,10 @@ class EvaluationArguments:
     )
     dev_data: str | None = field(
         default=None,
-        metadata={"help": "TSV with score, sentence1, sentence2 that chooses the checkpoint; default: STS-B dev."},
+        metadata={"help": "Table with score, sentence1, sentence2 that chooses the checkpoint; default: STS-B dev."},
     )
     test_data: str | None = field(
-        default=None, metadata={"help": "TSV like dev_data that is measured before and after training."}
+        default=None, metadata={"help": "Table like dev_data that is measured before and after training."}
     )
     final_evaluation: list[str] = field(
         default_factory=list,
@@ -220,6 +240,10 @@ class ContrastiveTrainingArguments(TrainingArguments):
             self.use_cpu = True  # TrainingArguments refuses bfloat16 without a GPU unless told so
         super().__post_init__()
         one_of("objective", self.objective, OBJECTIVES)
+        if self.objective == SOFTMAX_CLASSIFIER:
+            for key in ("temperature", "margin", "symmetric", "two_encoders", "same_dropout_mask", "mlm_weight"):
+                if getattr(self, key) != type(self).__dataclass_fields__[key].default:
+                    raise RecipeError(f"{key}: objective softmax_classifier contrasts nothing; leave {key} out")
         if not self.margin >= 0:
             raise RecipeError(f"margin: must not be negative, got {self.margin}")
         if not self.temperature > 0:

@@ -3,6 +3,7 @@
 from hf_contrastive.data.augmented import AugmentedPositiveCollator, check_augments, rows_to_augment
 from hf_contrastive.data.collators import (
     DropoutPositiveCollator,
+    LabelledPairCollator,
     NLITripletCollator,
     PairCollator,
     collator_for,
@@ -13,6 +14,7 @@ from hf_contrastive.data.files import column_names, find_files, read_rows
 from hf_contrastive.data.hierarchy import Hierarchy, load_hierarchy
 from hf_contrastive.data.hierarchy_negatives import NEGATIVE_KINDS
 from hf_contrastive.data.known import load_known_pairs
+from hf_contrastive.data.labels import NLI_LABELS, check_labels, label_names
 from hf_contrastive.data.loading import canonical_dataset, check_enough_rows, load_training_data
 from hf_contrastive.data.passages import load_passages
 from hf_contrastive.data.tokenization import TokenizationReport, sentence_key, tokenize_dataset
@@ -30,12 +32,14 @@ from hf_contrastive.data.word_tokenizers import WordTokenizer, register_word_tok
 
 __all__ = [
     "NEGATIVE_KINDS",
+    "NLI_LABELS",
     "AugmentedPositiveCollator",
     "Columns",
     "DropoutPositiveCollator",
     "Hierarchy",
     "KnowledgeGraph",
     "KnownTails",
+    "LabelledPairCollator",
     "NLITripletCollator",
     "PairCollator",
     "TokenizationReport",
@@ -47,11 +51,13 @@ __all__ = [
     "canonical_dataset",
     "check_augments",
     "check_enough_rows",
+    "check_labels",
     "choose_columns",
     "collator_for",
     "column_names",
     "find_files",
     "known_cooccurrences",
+    "label_names",
     "load_hierarchy",
     "load_knowledge_graph",
     "load_known_pairs",

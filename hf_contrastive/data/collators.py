@@ -93,6 +93,18 @@ class NLITripletCollator(Collator):
         return self._batch(rows, pairs + negatives, [row for row, _ in negatives])
 
 
+@dataclass
+class LabelledPairCollator(Collator):
+    """Two sentences and the class of the pair (SBERT's classification objective)."""
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """First sentences, then second ones, and `labels`, LongTensor [B]; raises `DataError` as `PairCollator`."""
+        _require_views(rows, 2, "labelled pairs")
+        batch = self._batch(rows, [(row, view) for view in (0, 1) for row in range(len(rows))], [])
+        labels = torch.tensor([row["label"] for row in rows], dtype=torch.long)
+        return {**{key: batch[key] for key in ("input_ids", "attention_mask", "lengths")}, "labels": labels}
+
+
 def collator_for(
     views: int, tokenizer: PreTrainedTokenizerBase, pad_to_multiple_of: int | None = None
 ) -> DropoutPositiveCollator | PairCollator | NLITripletCollator:

@@ -1,59 +1,77 @@
-"""Which columns are anchor, positive and hard negatives, and whether a row's cells can be trained on."""
+"""Which columns are anchor, positive, hard negatives and label, and whether a row's cells can be trained on."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from datasets import Features, List, Value
+from datasets import ClassLabel, Features, List, Value
 
+from hf_contrastive.data.labels import NLI_LABELS, label_cell
 from hf_contrastive.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of the user's data by their part: without `positive`, the anchor is its own (dropout) positive."""
+    """The columns of the user's data by their part: without `positive`, the anchor is its own (dropout) positive.
+
+    With `label`, a cell of which is one of `labels`, `positive` is the other sentence of a pair, whatever it is to it.
+    """
 
     anchor: str
     positive: str | None = None
     negatives: tuple[str, ...] = ()
+    label: str | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """The user's column names that are read, anchor first."""
-        return list(dict.fromkeys([self.anchor, *([self.positive] if self.positive else []), *self.negatives]))
+        single = [name for name in (self.positive, self.label) if name]
+        return list(dict.fromkeys([self.anchor, *single, *self.negatives]))
 
     @property
     def features(self) -> Features:
-        """Types of the canonical columns: `anchor`, then `positive` and `negatives` where they are mapped."""
+        """Types of the canonical columns: `anchor`; `positive`, `negatives` and `label` where they are mapped."""
         features = {"anchor": Value("string")}
         if self.positive is not None:
             features["positive"] = Value("string")
         if self.negatives:
             features["negatives"] = List(Value("string"))
+        if self.label is not None:
+            features["label"] = ClassLabel(names=list(self.labels))
         return Features(features)
 
 
-def choose_columns(mapping: Mapping[str, Any] | None, present: Sequence[str], source: str) -> Columns:
+def choose_columns(
+    mapping: Mapping[str, Any] | None,
+    present: Sequence[str],
+    source: str,
+    labels: tuple[str, ...] = NLI_LABELS,
+) -> Columns:
     """The user's mapping, or what the column names say.
 
     Recognised by name: `text`; a single column; exactly `anchor, positive[, negative, negative_2, ...]`
-    (sentence-transformers); `sent0, sent1[, hard_neg]` among any others (SimCSE).
+    (sentence-transformers); `sent0, sent1[, hard_neg]` among any others (SimCSE); exactly `sentence1, sentence2,
+    label`.
 
     Args:
-        mapping: `{"anchor": column, "positive": column, "negatives": [columns]}`, or None.
+        mapping: `{"anchor": column, "positive": column, "negatives": [columns], "label": column}`, or None.
         present: column names of the data.
         source: file or dataset name for the messages.
+        labels: names of the classes, where there is a label.
 
     Raises:
         DataError: a mapped column does not exist, or the names say nothing.
     """
     if mapping is not None:
-        positive = mapping.get("positive")
+        positive, label = (None if mapping.get(key) is None else str(mapping[key]) for key in ("positive", "label"))
         columns = Columns(
             str(mapping["anchor"]),
-            None if positive is None else str(positive),
+            positive,
             tuple(str(name) for name in mapping.get("negatives") or ()),
+            label,
+            labels if label is not None else (),
         )
         require_columns(columns.names, present, source)
         return columns
@@ -66,6 +84,8 @@ def choose_columns(mapping: Mapping[str, Any] | None, present: Sequence[str], so
         return Columns("anchor", "positive", negatives)
     if {"sent0", "sent1"} <= set(present):
         return Columns("sent0", "sent1", ("hard_neg",) if "hard_neg" in present else ())
+    if set(present) == {"sentence1", "sentence2", "label"}:
+        return Columns("sentence1", "sentence2", label="label", labels=labels)
     raise DataError(
         f"{source}: columns {quoted(present)} do not say which hold the sentences; "
         f"write for example `columns: {{anchor: {present[0]}, positive: {present[1]}}}` in the recipe"
@@ -88,6 +108,8 @@ def canonical_row(record: Mapping[str, Any], columns: Columns, where: str) -> di
     if columns.negatives:
         present = (name for name in columns.negatives if not is_blank(record.get(name)))
         row["negatives"] = [text_cell(record, name, where) for name in present]
+    if columns.label is not None:
+        row["label"] = label_cell(record.get(columns.label), columns.label, columns.labels, where)
     return row
 
 

@@ -1,4 +1,4 @@
-"""Training data under the canonical names `anchor`, `positive`, `negatives`, from local files or the Hub."""
+"""Training data under the canonical names `anchor`, `positive`, `negatives`, `label`, from local files or the Hub."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +13,7 @@ from hf_contrastive.arguments import DataArguments
 from hf_contrastive.data.columns import Columns, canonical_row, choose_columns, quoted
 from hf_contrastive.data.files import KNOWN_SUFFIXES, column_names, find_files, read_rows
 from hf_contrastive.data.hub import asking_the_hub
+from hf_contrastive.data.labels import NLI_LABELS, label_names, without_unlabelled
 from hf_contrastive.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def load_training_data(args: DataArguments) -> Dataset | IterableDataset:
 
     Returns:
         Columns `anchor` (text), `positive` (text) where mapped, `negatives` (list of texts, as many as the row has)
-        where mapped.
+        where mapped, `label` (ClassLabel) where mapped; rows without a class are left out.
 
     Raises:
         DataError: the data is not there, or a column or a row cannot be trained on.
@@ -38,6 +39,7 @@ def load_training_data(args: DataArguments) -> Dataset | IterableDataset:
         dataset, columns = _from_hub(args)
     if args.max_train_rows is not None:
         dataset = first_rows(dataset, args.max_train_rows, "max_train_rows")
+    dataset = without_unlabelled(dataset)
     if isinstance(dataset, Dataset):
         logger.info("%s: %s rows", args.train_data, f"{len(dataset):,}")
         if columns.negatives:
@@ -73,7 +75,7 @@ def check_enough_rows(dataset: Dataset | IterableDataset, batch_size: int, world
 
 def _from_files(args: DataArguments) -> tuple[Dataset | IterableDataset, Columns]:
     paths = find_files(args.train_data)
-    columns = _choose(args, column_names(paths[0]), str(paths[0]))
+    columns = _choose(args, column_names(paths[0]), str(paths[0]), None)
     if args.streaming:
         # A list is what `datasets` shards across workers and ranks, file by file.
         shards = {"files": [str(path) for path in paths], "columns": columns}
@@ -114,7 +116,8 @@ def _read_stamped(files: Sequence[str], columns: Columns, stamps: Sequence[Any])
 
 def _from_hub(args: DataArguments) -> tuple[Dataset | IterableDataset, Columns]:
     dataset = load_from_hub(args)
-    columns = _choose(args, dataset.column_names or list(next(iter(dataset))), args.train_data)
+    present = dataset.column_names or list(next(iter(dataset)))
+    columns = _choose(args, present, args.train_data, dataset.features)
     return _under_canonical_names(dataset, columns, args.train_data), columns
 
 
@@ -145,9 +148,13 @@ def canonical_dataset(dataset: Dataset | IterableDataset, present: Sequence[str]
     Raises:
         DataError: no known column names, or a cell that cannot be used; names column and row.
     """
+    labels = label_names(dataset.features)
     if set(present) == {"anchor", "positive", "negatives"}:  # what `load_training_data` gives
         return dataset
-    return _under_canonical_names(dataset, choose_columns(None, present, "train_dataset"), "train_dataset")
+    if set(present) == {"anchor", "positive", "label"} and labels is not None:  # so too
+        return without_unlabelled(dataset)
+    columns = choose_columns(None, present, "train_dataset", labels or NLI_LABELS)
+    return without_unlabelled(_under_canonical_names(dataset, columns, "train_dataset"))
 
 
 def _under_canonical_names(
@@ -173,8 +180,19 @@ def _check_batch(batch: dict[str, list[Any]], indices: list[int], columns: Colum
     return {column: [row[column] for row in rows] for column in columns.features}
 
 
-def _choose(args: DataArguments, present: Sequence[str], source: str) -> Columns:
-    columns = choose_columns(args.column_mapping, present, source)
+def _choose(args: DataArguments, present: Sequence[str], source: str, features: Features | None) -> Columns:
+    column = (args.column_mapping or {}).get("label", "label")
+    labels = tuple(args.labels or label_names(features, column) or NLI_LABELS)
+    columns = choose_columns(args.column_mapping, present, source, labels)
+    if columns.label is not None:
+        pair = (columns.anchor, columns.positive, columns.label, quoted(labels))
+        logger.info("%s: pairs of %r and %r, label %r, one of %s", source, *pair)
+        return columns
+    if args.labels is not None:
+        raise DataError(
+            f"{source}: labels names classes, and no column of labels is read; name it, "
+            "`columns: {sentence1: ..., sentence2: ..., label: ...}`, or leave labels out"
+        )
     logger.info(
         "%s: anchor %r, positive %s, hard negatives %s",
         source,

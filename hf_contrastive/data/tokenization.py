@@ -59,7 +59,8 @@ def tokenize_dataset(
     Returns:
         Dataset with `tokens`, per row a list of views (anchor, positive, hard negatives) of ids without padding, and
         `keys`, per view `sentence_key` of its text; with `keep_text` also `text`, the anchor as far as its tokens
-        reach, to the last whole word; and the counts, which a stream cannot know: then None.
+        reach, to the last whole word; `label` where the rows have one; and the counts, which a stream cannot know:
+        then None.
 
     Raises:
         DataError: `keep_text` of a stream, or of rows that have a positive already.
@@ -67,6 +68,7 @@ def tokenize_dataset(
     if keep_text:
         _check_can_augment(dataset)
     arguments = {"tokenizer": tokenizer, "max_length": max_length, "keep_text": keep_text}
+    features = _features(dataset, keep_text)
     if keep_text and not tokenizer.is_fast:
         logger.warning(
             "the tokeniser does not say where its tokens are in the text: sentences of more than %d tokens are "
@@ -75,19 +77,17 @@ def tokenize_dataset(
         )
     if isinstance(dataset, IterableDataset):
         remove = dataset.column_names
-        stream = dataset.map(
-            _tokenize, batched=True, fn_kwargs=arguments, remove_columns=remove, features=_all(keep_text)
-        )
+        stream = dataset.map(_tokenize, batched=True, fn_kwargs=arguments, remove_columns=remove, features=features)
         return stream.remove_columns(list(COUNTS)), None
     tokenized = dataset.map(
         _tokenize,
         batched=True,
         fn_kwargs=arguments,
         remove_columns=dataset.column_names,
-        features=_all(keep_text),
+        features=features,
         num_proc=num_proc,
         desc="Tokenising",
-        new_fingerprint=_fingerprint(dataset, tokenizer, max_length, keep_text),
+        new_fingerprint=_fingerprint(dataset, tokenizer, max_length, features),
     )
     report = _report(tokenized)
     logger.info(
@@ -120,8 +120,9 @@ def _signed(number: int) -> int:
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
-def _all(keep_text: bool) -> Features:
-    return Features({**OUTPUT, **(TEXT if keep_text else {}), **COUNTS})
+def _features(dataset: Dataset | IterableDataset, keep_text: bool) -> Features:
+    label = {"label": dataset.features["label"]} if "label" in (dataset.column_names or ()) else {}
+    return Features({**OUTPUT, **(TEXT if keep_text else {}), **label, **COUNTS})
 
 
 def _tokenize(
@@ -145,6 +146,8 @@ def _tokenize(
         rows["sentences"].append(len(row))
         rows["truncated"].append(sum(len(ids) > max_length for ids in tokens))
         rows["row_key"].append(_signed(xxh3_64_intdigest(repr(keys).encode())))
+    if "label" in batch:
+        rows["label"] = batch["label"]
     if keep_text:
         texts = [text.strip() for (text,) in views]
         if with_offsets:
@@ -186,7 +189,9 @@ def _truncation(tokenizer: PreTrainedTokenizerBase, max_length: int) -> Callable
     return cut
 
 
-def _fingerprint(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int, keep_text: bool) -> str | None:
+def _fingerprint(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_length: int, features: Features
+) -> str | None:
     """Cache key that outlives the process.
 
     A fast tokeniser carries the truncation and padding of its last call, so its own hash changes when it is used. The
@@ -196,7 +201,7 @@ def _fingerprint(dataset: Dataset, tokenizer: PreTrainedTokenizerBase, max_lengt
         return None
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state |= {"truncation": None, "padding": None, "side": tokenizer.truncation_side}
-    parts = (__version__, dataset._fingerprint, _all(keep_text), max_length, state)
+    parts = (__version__, dataset._fingerprint, features, max_length, state)
     return hashlib.sha256(json.dumps(parts, default=repr).encode()).hexdigest()[:16]
 
 

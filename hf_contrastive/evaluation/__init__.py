@@ -19,6 +19,7 @@ from hf_contrastive.evaluation.link_prediction import (
     evaluate_link_prediction,
 )
 from hf_contrastive.evaluation.metrics import metric_path
+from hf_contrastive.evaluation.mteb_tasks import MTEBResult, MTEBScore, evaluate_mteb, load_mteb_tasks, mteb_revision
 from hf_contrastive.evaluation.neighbours import neighbours_table
 from hf_contrastive.evaluation.pairs import ScoredPairs, load_sts_pairs
 from hf_contrastive.evaluation.report import EvaluationResults, print_table, save_json
@@ -51,6 +52,8 @@ __all__ = [
     "EvaluationResults",
     "HypernymyResult",
     "KindScore",
+    "MTEBResult",
+    "MTEBScore",
     "LinkPredictionResult",
     "RankMetrics",
     "RetrievalData",
@@ -72,15 +75,18 @@ __all__ = [
     "evaluate_analogies",
     "evaluate_hypernymy",
     "evaluate_link_prediction",
+    "evaluate_mteb",
     "evaluate_pairs",
     "evaluate_retrieval",
     "evaluate_sts",
     "evaluate_transfer",
     "evaluate_word_similarity",
+    "load_mteb_tasks",
     "load_retrieval_data",
     "load_sts_pairs",
     "mean_cosine",
     "metric_path",
+    "mteb_revision",
     "neighbours_table",
     "print_table",
     "resolve_dev_source",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf_contrastive.evaluation.environment import environment
+from hf_contrastive.evaluation.mteb_tasks import MTEBResult
 from hf_contrastive.evaluation.retrieval import RECALL_AT, RetrievalResult
 from hf_contrastive.evaluation.sts import STS_SHORT_NAMES, STSResult
 from hf_contrastive.evaluation.transfer import TransferResult
@@ -25,6 +26,7 @@ class EvaluationResults:
         sts: correlations in [-1, 1].
         transfer: accuracies in [0, 1].
         retrieval: nDCG, MRR and recall in [0, 1].
+        mteb: what mteb measured.
         seconds: what the evaluation took.
     """
 
@@ -32,6 +34,7 @@ class EvaluationResults:
     sts: STSResult | None = None
     transfer: TransferResult | None = None
     retrieval: RetrievalResult | None = None
+    mteb: MTEBResult | None = None
     seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,6 +74,20 @@ def print_table(*results: EvaluationResults, console: Console | None = None) -> 
     found = [(result.name, result.retrieval) for result in results if result.retrieval is not None]
     if found:
         console.print(_retrieval_table(found))
+    by_mteb = [(result.name, result.mteb) for result in results if result.mteb is not None]
+    if by_mteb:
+        console.print(_mteb_table(by_mteb))
+
+
+def _mteb_table(found: Sequence[tuple[str, MTEBResult]]) -> Table:
+    versions = ", ".join(dict.fromkeys(result.version for _, result in found))
+    table = Table("", "", "", "main score", title=f"MTEB, x 100, measured by mteb {versions}")
+    table.add_column("", justify="right", no_wrap=True)
+    for name, result in found:
+        for task, score in result.scores.items():
+            value = "-" if score.main_score is None else f"{100 * score.main_score:.2f}"
+            table.add_row(name, task, score.kind, score.metric, value)
+    return table
 
 
 def _retrieval_table(found: Sequence[tuple[str, RetrievalResult]]) -> Table:

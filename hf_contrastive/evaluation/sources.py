@@ -38,7 +38,7 @@ def resolve_dev_source(args: EvaluationArguments) -> Path | HubSplit:
     """
     if args.dev_data is not None:
         if not Path(args.dev_data).is_file():
-            raise DataError(f"dev_data: no file {args.dev_data}; name a TSV with score, sentence1, sentence2")
+            raise DataError(f"dev_data: no file {args.dev_data}; name a table with score, sentence1, sentence2")
         return Path(args.dev_data)
     folder = resolve_sts_source(args.sts_data)
     return folder / "STSB-dev.tsv" if folder else HubSplit("mteb/stsbenchmark-sts", "validation")

@@ -42,6 +42,7 @@ _TASKS = {
     "SICKRelatedness": _Task("SICK-R", "SICKR-test.tsv", "mteb/sickr-sts", 4927, False),
 }
 STS_TASKS = tuple(_TASKS)
+STS_FILES = {name: task.file for name, task in _TASKS.items()}
 STS_SHORT_NAMES = {name: task.short_name for name, task in _TASKS.items()}
 
 

@@ -15,7 +15,7 @@ from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.tasks.sentences import load_encoder
-from hf_contrastive.training.model import without_shared
+from hf_contrastive.training.sentence_model import without_shared
 
 logger = logging.getLogger(__name__)
 

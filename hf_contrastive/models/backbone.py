@@ -79,9 +79,15 @@ def load_backbone(
 
 def load_tokenizer(name_or_path: str, *, revision: str = "main", trust_remote_code: bool = False) -> Any:
     """The checkpoint's tokeniser, padding right; without a padding token it pads with its end-of-text token."""
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        name_or_path, revision=revision, trust_remote_code=trust_remote_code
-    )
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            name_or_path, revision=revision, trust_remote_code=trust_remote_code
+        )
+    except ImportError as error:
+        raise CheckpointError(
+            f"{name_or_path}: its tokeniser needs a package that is not installed ({' '.join(str(error).split())}); "
+            "for Japanese ones with MeCab: pip install fugashi unidic-lite"
+        ) from error
     tokenizer.padding_side = "right"
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:

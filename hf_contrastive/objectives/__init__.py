@@ -7,6 +7,7 @@ from hf_contrastive.objectives.masked_lm import MaskedLanguageModelHead, mask_to
 from hf_contrastive.objectives.objective import Objective
 from hf_contrastive.objectives.order import Order
 from hf_contrastive.objectives.softmax import FullSoftmax
+from hf_contrastive.objectives.softmax_classifier import SoftmaxClassifier
 from hf_contrastive.objectives.triplet import Triplet
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -30,6 +31,7 @@ __all__ = [
     "Objective",
     "Order",
     "SampledSoftmax",
+    "SoftmaxClassifier",
     "Triplet",
     "cross_entropy_of_pool",
     "huffman_tree",

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import set_seed
 
-from hf_contrastive.data import load_training_data, tokenize_dataset
+from hf_contrastive.data import NLI_LABELS, label_names, load_training_data, tokenize_dataset
 from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.recipe import Recipe
@@ -41,7 +41,12 @@ def train(recipe: Recipe) -> dict[str, Any]:
             keep_text=augmentation is not None,
         )
     model = contrastive_model(
-        encoder, args, recipe.negatives.sampler_configs, recipe.negatives, recipe.data.max_length
+        encoder,
+        args,
+        recipe.negatives.sampler_configs,
+        recipe.negatives,
+        recipe.data.max_length,
+        classes=len(label_names(dataset.features) or NLI_LABELS),
     )
     trainer = ContrastiveTrainer(
         model, args, dataset, evaluator=evaluator, max_length=recipe.data.max_length, augmentation=augmentation

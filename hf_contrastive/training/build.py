@@ -2,20 +2,23 @@
 
 import copy
 import itertools
+from dataclasses import fields
 from typing import Any
 
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets import Dataset
 
-from hf_contrastive.arguments import ContrastiveTrainingArguments, NegativesArguments
+from hf_contrastive.arguments import SOFTMAX_CLASSIFIER, ContrastiveTrainingArguments, NegativesArguments
 from hf_contrastive.augmentations import Augmentation, build_augmentation
-from hf_contrastive.data import load_known_pairs
+from hf_contrastive.data import check_labels, label_names, load_known_pairs
 from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.negatives import InBatchNegatives, NegativeSampler, build_negatives
 from hf_contrastive.objectives import OBJECTIVES, Objective, Order, Triplet
 from hf_contrastive.training.bank import SentenceBank
 from hf_contrastive.training.model import ContrastiveModel
+from hf_contrastive.training.pair_classification import PairClassificationModel
+from hf_contrastive.training.sentence_model import SentenceModel
 
 
 def contrastive_model(
@@ -24,13 +27,15 @@ def contrastive_model(
     negatives: Any,
     options: NegativesArguments | None = None,
     max_length: int = 32,
-) -> ContrastiveModel:
+    classes: int = 3,
+) -> ContrastiveModel | PairClassificationModel:
     """Wrap an encoder as the arguments say.
 
     Args:
         negatives: a sampler, or what a recipe says under `negatives:`.
         options: what else a recipe says of negatives.
         max_length: tokens a sentence in training; what a bank stores.
+        classes: of the labels, for objective softmax_classifier.
 
     Raises:
         RecipeError: sampler and objective do not fit each other or the task, or the encoder cannot be trained.
@@ -43,6 +48,10 @@ def contrastive_model(
             "whitening; train the model it was fitted to, and fit it again afterwards"
         )
     options = options if options is not None else NegativesArguments()
+    chunks: dict[str, Any] = {"chunk_size": args.encode_chunk_size, "recompute": args.recompute_chunks}
+    if args.objective == SOFTMAX_CLASSIFIER:
+        check_no_negatives(negatives, options)
+        return PairClassificationModel(encoder, classes, **chunks)
     negatives = make_negatives(negatives, options, encoder.width, args.seed)
     objective = make_objective(args.objective, args.temperature, args.margin)
     check_sampler(negatives, objective, args.objective)
@@ -59,8 +68,7 @@ def contrastive_model(
         reverse=InBatchNegatives(options.mask_duplicates) if args.symmetric else None,
         mlm_weight=args.mlm_weight,
         mlm_probability=args.mlm_probability,
-        chunk_size=args.encode_chunk_size,
-        recompute=args.recompute_chunks,
+        **chunks,
         gather=options.gather_across_ranks,
         seed=args.seed,
     )
@@ -109,6 +117,15 @@ def check_sampler(negatives: NegativeSampler, objective: Objective, name: str) -
         )
 
 
+def check_no_negatives(negatives: Any, options: NegativesArguments) -> None:
+    """Refuse what would be said of negatives where there are none; the default is nothing said."""
+    given = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
+    if negatives not in ("in_batch", [{"name": "in_batch"}]) and "negatives" not in given:
+        given.append("negatives")
+    if given:
+        raise RecipeError(f"{given[0]}: objective softmax_classifier has no negatives; leave out {', '.join(given)}")
+
+
 def with_known_pairs(config: Any) -> Any:
     """A sampler's configuration in which `known: FILE` has become the pairs of that file."""
     if isinstance(config, list):
@@ -130,6 +147,30 @@ def most_views(dataset: Any, rows: int = 1000) -> int:
         tokens = dataset.select_columns("tokens").with_format("arrow")[:]["tokens"]
         return pc.max(pc.list_value_length(tokens)).as_py()
     return max(len(row["tokens"]) for row in itertools.islice(iter(dataset), rows))
+
+
+def check_rows(dataset: Any, model: SentenceModel, augmented: bool) -> int:
+    """Refuse tokenised rows that the model cannot be trained on; returns how many sentences a row has at most."""
+    views = most_views(dataset)
+    labels = label_names(dataset.features)
+    if isinstance(model, PairClassificationModel):
+        if augmented:
+            raise RecipeError("augmentation: labelled pairs have no positives to make; leave augmentation out")
+        check_labels(dataset)
+        if labels is not None and len(labels) != model.classifier.classes:
+            raise DataError(
+                f"labels: the data have {len(labels)} classes and the model tells {model.classifier.classes} apart"
+            )
+        return views
+    if labels is not None:
+        raise DataError(
+            "columns: the pairs have labels, which only objective softmax_classifier reads; set it, or map anchor "
+            "and positive instead"
+        )
+    assert isinstance(model, ContrastiveModel)
+    check_views(views, model.same_dropout_mask, augmented)
+    check_regions(model.negatives, views)
+    return views
 
 
 def check_views(views: int, same_dropout_mask: bool, augmented: bool) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hf_contrastive.arguments import EVALUATION_TASKS, POOLERS, RETRIEVAL_INDEXES, EvaluationArguments, one_of
 from hf_contrastive.evaluation.encoding import Encode
+from hf_contrastive.evaluation.mteb_tasks import evaluate_mteb, load_mteb_tasks, mteb_revision
 from hf_contrastive.evaluation.pairs import load_sts_pairs
 from hf_contrastive.evaluation.report import EvaluationResults, print_table, save_json
 from hf_contrastive.evaluation.retrieval import evaluate_retrieval
@@ -117,6 +118,7 @@ def evaluate_model(
     *,
     pooler: str | None = None,
     tasks: Sequence[str] = ("sts",),
+    mteb: Sequence[Any] = (),
     sts_data: str | None = None,
     transfer_data: str | None = None,
     retrieval_data: str | None = None,
@@ -134,6 +136,8 @@ def evaluate_model(
         model: folder or Hub name, ours or not.
         pooler: default: what the model's own files say, else `avg`.
         tasks: of `EVALUATION_TASKS`.
+        mteb: tasks of `load_mteb_tasks`. Their files are kept beside `output`, in `OUTPUT.mteb/`, and a task that is
+            there for this model is not run again.
         retrieval_data: folder in BEIR's layout, or a folder of those.
         retrieval_index: of `RETRIEVAL_INDEXES`.
         output: JSON file.
@@ -150,6 +154,7 @@ def evaluate_model(
     transfer = resolve_transfer_folder(transfer_data) if "transfer" in tasks else None
     one_of("retrieval_index", retrieval_index, RETRIEVAL_INDEXES)
     retrieval = resolve_retrieval_folders(retrieval_data) if "retrieval" in tasks else None
+    of_mteb = load_mteb_tasks(mteb) if mteb else []
     encoder = SentenceEncoder.from_pretrained(model, pooler=pooler, max_length=max_length, revision=revision)
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     encoder.to(device or accelerator or "cpu")
@@ -163,6 +168,15 @@ def evaluate_model(
         sts=evaluate_sts(encode, sts) if "sts" in tasks else None,
         transfer=evaluate_transfer(encode, transfer) if transfer is not None else None,
         retrieval=evaluate_retrieval(encode, retrieval, retrieval_index) if retrieval is not None else None,
+        mteb=evaluate_mteb(
+            encode,
+            of_mteb,
+            name=model,
+            revision=mteb_revision(encoder, bf16),
+            cache=output.with_suffix(".mteb") if output is not None else None,
+        )
+        if of_mteb
+        else None,
         seconds=round(time.perf_counter() - start, 1),
     )
     print_table(results)

@@ -4,33 +4,21 @@ DDP, FSDP, DeepSpeed, compile, autocast, accumulation, checkpoints and resume wo
 model. Encoder and sampler meet only through detached tensors, so each gets exactly its own gradient.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 from torch import Tensor, nn
-from transformers.utils import ModelOutput
 
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.negatives import InBatchNegatives, NegativeSampler
 from hf_contrastive.objectives import InfoNCE, MaskedLanguageModelHead, Objective, mask_tokens
 from hf_contrastive.training.bank import SentenceBank
-from hf_contrastive.training.chunking import WordLookup, encode_in_chunks
 from hf_contrastive.training.contrast import Contrast, Sentences
 from hf_contrastive.training.distributed import longest_of_ranks
+from hf_contrastive.training.sentence_model import ContrastiveOutput, SentenceModel
 
 _METRIC_ROWS = 512  # alignment and uniformity are logged of this many rows at most
 
 
-@dataclass
-class ContrastiveOutput(ModelOutput):
-    """Loss of a step, and figures to log (detached scalars, averaged until the next log)."""
-
-    loss: Tensor | None = None
-    metrics: dict[str, Tensor] | None = None
-
-
-class ContrastiveModel(nn.Module):
+class ContrastiveModel(SentenceModel):
     """Encoder, source of negatives and objective.
 
     Args:
@@ -68,9 +56,7 @@ class ContrastiveModel(nn.Module):
         gather: bool = True,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.second_encoder = second_encoder
+        super().__init__(encoder, second_encoder, chunk_size=chunk_size, recompute=recompute)
         negatives = negatives if negatives is not None else InBatchNegatives()
         objective = objective if objective is not None else InfoNCE()
         self.contrast = Contrast(negatives, objective, bank, gather, seed)
@@ -78,48 +64,21 @@ class ContrastiveModel(nn.Module):
         self.same_dropout_mask = same_dropout_mask
         self.mlm_weight = mlm_weight
         self.mlm_probability = mlm_probability
-        self.chunk_size = chunk_size
-        self.recompute = recompute
-        encoders = [encoder] if second_encoder is None else [encoder, second_encoder]
-        self.lookups = [
-            WordLookup(each.backbone.get_input_embeddings()) if chunk_size is not None else None for each in encoders
-        ]
         self.mlm_head = None
         self.special_ids: Tensor
         if mlm_weight > 0:
             self.mlm_head = MaskedLanguageModelHead(encoder.width, encoder.config.vocab_size)
             special = torch.tensor(encoder.tokenizer.all_special_ids)
             self.register_buffer("special_ids", special, persistent=False)
-        # What FSDP wraps: the backbone's layers.
-        self._no_split_modules = getattr(encoder.backbone, "_no_split_modules", None)
 
     @property
     def negatives(self) -> NegativeSampler:
         """Where negatives come from."""
         return self.contrast.negatives
 
-    @property
-    def config(self) -> Any:
-        """The backbone's configuration, for those that ask a model for one."""
-        return self.encoder.config
-
-    @property
-    def _keys_to_ignore_on_save(self) -> list[str]:
-        """Second names of shared weights: checkpoints hold the first only, and the Trainer asks which are missing."""
-        return sorted(set(self.state_dict()) - set(without_shared(self.state_dict())))
-
-    def tie_weights(self) -> None:
-        """Nothing to do: loading never unties them."""
-
-    def gradient_checkpointing_enable(self, **kwargs: Any) -> None:
-        """Recompute activations layer by layer inside the backbone, on top of what chunks do."""
-        self.encoder.backbone.gradient_checkpointing_enable(**kwargs)
-        if self.second_encoder is not None:
-            self.second_encoder.backbone.gradient_checkpointing_enable(**kwargs)
-
-    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Vectors [S, D] of the encoder, asked for at the root: FSDP gathers the weights for calls it sees."""
-        return self.encoder(input_ids, attention_mask)
+    def set_step(self, step: int) -> None:
+        """What draws and schedules of the samplers follow from."""
+        self.contrast.step = step
 
     def forward(
         self,
@@ -178,24 +137,11 @@ class ContrastiveModel(nn.Module):
 
     def _encode(self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int]) -> Tensor:
         """Unit vectors [n, D]."""
-        return self._unit_vectors(self.encoder, self.lookups[0], input_ids, attention_mask, lengths)
+        return nn.functional.normalize(self.vectors(input_ids, attention_mask, lengths), dim=-1)
 
     def _encode_candidates(self, input_ids: Tensor, attention_mask: Tensor, lengths: list[int]) -> Tensor:
         """Unit vectors [n, D] of what anchors are compared with."""
-        if self.second_encoder is None:
-            return self._encode(input_ids, attention_mask, lengths)
-        return self._unit_vectors(self.second_encoder, self.lookups[1], input_ids, attention_mask, lengths)
-
-    def _unit_vectors(
-        self,
-        encoder: SentenceEncoder,
-        lookup: WordLookup | None,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        lengths: list[int],
-    ) -> Tensor:
-        recompute = self.recompute and self.training
-        vectors = encode_in_chunks(encoder, input_ids, attention_mask, lengths, self.chunk_size, recompute, lookup)
+        vectors = self.vectors(input_ids, attention_mask, lengths, number=len(self.encoders) - 1)
         return nn.functional.normalize(vectors, dim=-1)
 
     def _masked_lm(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
@@ -211,18 +157,6 @@ class ContrastiveModel(nn.Module):
         hidden = self.encoder.backbone(input_ids=masked, attention_mask=attention_mask).last_hidden_state
         assert self.mlm_head is not None
         return self.mlm_head(hidden, labels, self.encoder.backbone.get_input_embeddings().weight)
-
-
-def without_shared(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict in which tensors that share memory (tied embeddings) have one name, as safetensors wants it."""
-    seen: set[tuple[int, torch.Size]] = set()
-    distinct = {}
-    for name, value in state_dict.items():
-        place = (value.data_ptr(), value.shape)
-        if place not in seen or value.numel() == 0:
-            distinct[name] = value
-        seen.add(place)
-    return distinct
 
 
 def geometry_of_batch(anchors: Tensor, positives: Tensor) -> dict[str, Tensor]:

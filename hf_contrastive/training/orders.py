@@ -13,7 +13,7 @@ from hf_contrastive.models import OrderEmbeddingConfig, OrderEmbeddingModel
 from hf_contrastive.negatives import Filtered, KnownPairs, NegativeSampler
 from hf_contrastive.objectives import OBJECTIVES, Objective
 from hf_contrastive.training.draws import StepDraws
-from hf_contrastive.training.model import ContrastiveOutput
+from hf_contrastive.training.sentence_model import ContrastiveOutput
 from hf_contrastive.training.table_contrast import Contrasted, contrast, table_context
 from hf_contrastive.training.table_sampler import table_sampler
 from hf_contrastive.training.table_trainer import TableTrainer

@@ -12,30 +12,29 @@ from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from hf_contrastive.arguments import ContrastiveTrainingArguments
 from hf_contrastive.augmentations import Augmentation
 from hf_contrastive.data import (
+    NLI_LABELS,
     AugmentedPositiveCollator,
+    LabelledPairCollator,
     canonical_dataset,
     check_augments,
     check_enough_rows,
     collator_for,
+    label_names,
     rows_to_augment,
     tokenize_dataset,
 )
 from hf_contrastive.evaluation.encoding import Encode
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.negatives import NegativeSampler
-from hf_contrastive.training.build import (
-    check_regions,
-    check_views,
-    contrastive_model,
-    make_augmentation,
-    most_views,
-)
+from hf_contrastive.training.build import check_rows, contrastive_model, make_augmentation
 from hf_contrastive.training.distributed import gather_rows, rank, world_size
 from hf_contrastive.training.epochs import TellEpoch
 from hf_contrastive.training.figures_trainer import FiguresTrainer
 from hf_contrastive.training.memory import keep_freed_memory, return_freed_memory
-from hf_contrastive.training.model import ContrastiveModel, without_shared
+from hf_contrastive.training.model import ContrastiveModel
 from hf_contrastive.training.optimisation import move_to_own_group
+from hf_contrastive.training.pair_classification import PairClassificationModel
+from hf_contrastive.training.sentence_model import SentenceModel, without_shared
 
 Evaluator = Callable[[Encode], dict[str, float]]
 
@@ -44,10 +43,12 @@ class ContrastiveTrainer(FiguresTrainer):
     """Fine-tune a sentence encoder with a contrastive objective.
 
     Args:
-        model: a `SentenceEncoder`, wrapped as `args` say, or a `ContrastiveModel` of your own making.
+        model: a `SentenceEncoder`, wrapped as `args` say, or a `ContrastiveModel` or `PairClassificationModel` of your
+            own making.
         args: `ContrastiveTrainingArguments`.
         train_dataset: rows of text, columns called as `load_training_data` knows them (`text`; `anchor`, `positive`,
-            `negative`; `sent0`, `sent1`, `hard_neg`), or rows already tokenised with `tokenize_dataset`.
+            `negative`; `sent0`, `sent1`, `hard_neg`; `sentence1`, `sentence2`, `label`), or rows already tokenised
+            with `tokenize_dataset`.
         evaluator: from a function that encodes sentences to a dictionary of figures; called whenever the Trainer
             evaluates, its figures are logged as `eval_NAME`.
         negatives: a sampler, or what a recipe says under `negatives:`.
@@ -61,7 +62,7 @@ class ContrastiveTrainer(FiguresTrainer):
 
     def __init__(
         self,
-        model: SentenceEncoder | ContrastiveModel,
+        model: SentenceEncoder | ContrastiveModel | PairClassificationModel,
         args: ContrastiveTrainingArguments,
         train_dataset: Any = None,
         *,
@@ -72,15 +73,15 @@ class ContrastiveTrainer(FiguresTrainer):
         data_collator: Any = None,
         **kwargs: Any,
     ) -> None:
-        encoder = model.encoder if isinstance(model, ContrastiveModel) else model
+        encoder = model.encoder if isinstance(model, SentenceModel) else model
         if isinstance(model, SentenceEncoder):
             chosen = negatives if negatives is not None else self.default_negatives
-            model = contrastive_model(model, args, chosen, max_length=max_length)
+            labels = label_names(getattr(train_dataset, "features", None)) or NLI_LABELS
+            model = contrastive_model(model, args, chosen, max_length=max_length, classes=len(labels))
         augmentation = make_augmentation(augmentation, encoder)
         if train_dataset is not None:
             train_dataset = self._tokenised(train_dataset, encoder, max_length, augmentation is not None)
-            views = most_views(train_dataset)
-            check_views(views, model.same_dropout_mask, augmentation is not None)
+            views = check_rows(train_dataset, model, augmentation is not None)
             if augmentation is not None:
                 train_dataset = rows_to_augment(train_dataset, augmentation)
                 data_collator = AugmentedPositiveCollator(
@@ -88,8 +89,9 @@ class ContrastiveTrainer(FiguresTrainer):
                 )
                 check_augments(train_dataset, data_collator)
             check_enough_rows(train_dataset, args.train_batch_size, args.world_size)
+            if data_collator is None and isinstance(model, PairClassificationModel):
+                data_collator = LabelledPairCollator(encoder.tokenizer)
             data_collator = data_collator or collator_for(views, encoder.tokenizer)
-            check_regions(model.negatives, views)
         self._embed_registered = False
         if isinstance(train_dataset, IterableDataset):
             # Dispatching from rank 0 would cut tensors along rows; every rank reads its own shards instead.
@@ -127,8 +129,8 @@ class ContrastiveTrainer(FiguresTrainer):
         """The Trainer's optimizer, with groups of their own for a new head and for each learned sampler."""
         if self.optimizer is None:
             optimizer = super().create_optimizer(model)
-            encoders = [self.encoder, self.contrastive_model.second_encoder]
-            heads = [encoder.head for encoder in encoders if encoder is not None and encoder.head is not None]
+            encoders = self.contrastive_model.encoders
+            heads = [encoder.head for encoder in encoders if encoder.head is not None]
             if heads and self.args.head_learning_rate is not None:
                 parameters = [parameter for head in heads for parameter in head.parameters()]
                 move_to_own_group(optimizer, parameters, lr=self.args.head_learning_rate)
@@ -142,7 +144,7 @@ class ContrastiveTrainer(FiguresTrainer):
 
     def count(self, inputs: dict[str, Any]) -> int:
         """Anchors: all sentences but the hard negatives are pairs."""
-        return (len(inputs["lengths"]) - len(inputs["negative_rows"])) // 2
+        return (len(inputs["lengths"]) - len(inputs.get("negative_rows", ()))) // 2
 
     def batch_figures(self, inputs: dict[str, Any]) -> dict[str, Tensor]:
         """Of positives that an augmentation makes, the share it left as they are."""
@@ -153,7 +155,7 @@ class ContrastiveTrainer(FiguresTrainer):
 
     def set_step(self, step: int) -> None:
         """What draws and schedules of the samplers follow from."""
-        self.contrastive_model.contrast.step = step
+        self.contrastive_model.set_step(step)
 
     def encode(self, sentences: Sequence[str]) -> Tensor:
         """`sentences` to float32 [N, D] on the CPU, the same on every rank; each rank encodes a share."""

@@ -1,5 +1,9 @@
+import gzip
+import json
+
 import numpy as np
 import pytest
+from datasets import Dataset
 
 from hf_contrastive.arguments import EvaluationArguments
 from hf_contrastive.errors import DataError
@@ -108,3 +112,56 @@ def test_the_dev_set_is_named_or_in_the_sts_folder_or_on_the_hub(root, monkeypat
         resolve_dev_source(EvaluationArguments(dev_data=str(root / "gone.tsv")))
     monkeypatch.delenv("HF_CONTRASTIVE_DATA")
     assert resolve_dev_source(EvaluationArguments()) == HubSplit("mteb/stsbenchmark-sts", "validation")
+
+
+ROWS = [{"sentence1": "犬が走る", "sentence2": "a, b", "label": 1.5}, {"sentence1": "c", "sentence2": "d", "label": 3}]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".jsonl.gz", ".csv", ".parquet", ".tsv", ".tsv.gz"])
+def test_other_tables_and_a_label_for_the_score(tmp_path, suffix):
+    path = tmp_path / f"pairs{suffix}"
+    if suffix == ".parquet":
+        Dataset.from_list(ROWS).to_parquet(path)
+    else:
+        separator = "," if suffix == ".csv" else "\t"
+        quote = '"' if suffix == ".csv" else ""
+        table = [separator.join(ROWS[0])] + [
+            separator.join([r["sentence1"], f"{quote}{r['sentence2']}{quote}", str(r["label"])]) for r in ROWS
+        ]
+        lines = [json.dumps(row, ensure_ascii=False) for row in ROWS] if "json" in suffix else table
+        text = ("\n".join(lines) + "\n").encode()
+        path.write_bytes(gzip.compress(text) if suffix.endswith(".gz") else text)
+    pairs = load_sts_pairs(path)
+    assert (pairs.sentence1, pairs.sentence2) == (["犬が走る", "c"], ["a, b", "d"])
+    assert pairs.scores.tolist() == [1.5, 3.0] and pairs.subsets == ["", ""]
+
+
+def test_a_score_comes_before_a_label(tmp_path):
+    rows = [{**row, "score": number, "subset": "S"} for number, row in enumerate(ROWS)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = load_sts_pairs(tmp_path / "a.jsonl")
+    assert pairs.scores.tolist() == [0, 1] and pairs.subsets == ["S", "S"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", '{"sentence1": "a", "label": 1}\n', "a.json: no column sentence2 among sentence1, label; add"),
+        ("a.json", '{"sentence1": "a", "sentence2": "b"}\n', "a.json: no column score among sentence1, sentence2"),
+        (
+            "a.jsonl",
+            '{"sentence1": "a", "sentence2": "b", "label": 1}\n{"sentence1": "a"}\n',
+            "a.jsonl, line 2: score",
+        ),
+        ("a.csv", "score,sentence1,sentence2\n1,a,b\nx,c,d\n", "a.csv, line 3: score 'x' is not a number"),
+        ("a.json", "nothing\n", "a.json, line 1: not JSON"),
+        ("a.txt.gz", "", "a.txt.gz: a text file has no columns; give a table with score, sentence1, sentence2"),
+        ("no/a.json", None, "a.json: no such file"),
+    ],
+)
+def test_what_is_wrong_with_other_tables(tmp_path, name, text, message):
+    if text is not None:
+        data = text.encode()
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    with pytest.raises(DataError, match=message):
+        load_sts_pairs(tmp_path / name)

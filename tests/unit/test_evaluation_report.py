@@ -87,6 +87,7 @@ def test_the_file_says_what_was_measured_and_on_what(tmp_path):
         "transfer": None,
         "retrieval": None,
         "seconds": None,
+        "mteb": None,
     }
 
 

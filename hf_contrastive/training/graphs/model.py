@@ -11,7 +11,7 @@ from hf_contrastive.models.knowledge_graph import GraphScores, KnowledgeGraphMod
 from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.objectives import FullSoftmax, Objective
 from hf_contrastive.training.draws import StepDraws
-from hf_contrastive.training.model import ContrastiveOutput
+from hf_contrastive.training.sentence_model import ContrastiveOutput
 from hf_contrastive.training.table_contrast import contrast, table_context
 
 

@@ -13,7 +13,7 @@ from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.objectives import FullSoftmax, HierarchicalSoftmax, Objective
 from hf_contrastive.objectives.objective import inner_products
 from hf_contrastive.training.draws import StepDraws
-from hf_contrastive.training.model import ContrastiveOutput
+from hf_contrastive.training.sentence_model import ContrastiveOutput
 from hf_contrastive.training.table_contrast import contrast, table_context
 from hf_contrastive.training.words.shared_draws import SharedDraws
 from hf_contrastive.training.words.windows import keep_probability, make_windows
