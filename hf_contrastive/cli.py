@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf_contrastive.commands.graphs import graph_app, hypernymy_app
+from hf_contrastive.commands.hub import card
 from hf_contrastive.commands.look import look
 from hf_contrastive.commands.retrieval import encode, search
 from hf_contrastive.commands.whiten import whiten
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.add_typer(words_app, name="words")
 app.add_typer(graph_app, name="graph")
 app.add_typer(hypernymy_app, name="hypernymy")
+app.command()(card)
 app.command()(whiten)
 app.command()(look)
 app.command()(encode)

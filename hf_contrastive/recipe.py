@@ -17,6 +17,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from hf_contrastive.arguments import (
+    CardArguments,
     ContrastiveTrainingArguments,
     DataArguments,
     EvaluationArguments,
@@ -41,13 +42,14 @@ from hf_contrastive.errors import RecipeError, did_you_mean
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _YAML_FIELDS = frozenset({"augmentation", "columns", "negatives"})  # nested values, parsed by their dataclass
-# By task: model, data, negatives, evaluation where there is something to say of it, training.
+# By task: model, data, negatives, evaluation where there is something to say of it, card, training.
 _GROUPS: dict[str, Any] = {
     "sentences": [
         ModelArguments,
         DataArguments,
         NegativesArguments,
         EvaluationArguments,
+        CardArguments,
         ContrastiveTrainingArguments,
     ],
     "words": [
@@ -55,6 +57,7 @@ _GROUPS: dict[str, Any] = {
         WordDataArguments,
         WordNegativesArguments,
         WordEvaluationArguments,
+        CardArguments,
         WordTrainingArguments,
     ],
     "graph": [
@@ -62,12 +65,14 @@ _GROUPS: dict[str, Any] = {
         GraphDataArguments,
         GraphNegativesArguments,
         GraphEvaluationArguments,
+        CardArguments,
         GraphTrainingArguments,
     ],
     "hypernymy": [
         OrderModelArguments,
         OrderDataArguments,
         GraphNegativesArguments,
+        CardArguments,
         OrderTrainingArguments,
     ],
 }
@@ -121,6 +126,11 @@ def load_recipe(path: str | Path | None, overrides: Sequence[str] = ()) -> Recip
             raise RecipeError(f"{entry.where}: unknown key {key!r}{hint}")
         entry.value = _checked(key, entry, actions[key], parser)
         argv += [f"--{key}={entry.value}"] if isinstance(entry.value, str) else [f"--{key}", *entry.value]
+    if "hub_token" in entries:
+        raise RecipeError(
+            f"{entries['hub_token'].where}: hub_token would be written into recipe.json and results.json; leave it "
+            "out, and log in with `hf auth login` or set HF_TOKEN"
+        )
     for action in actions.values():
         if action.required and action.dest not in entries:
             raise RecipeError(f"{path or 'command line'}: key {action.dest!r} is missing; {action.help}")
@@ -131,7 +141,7 @@ def load_recipe(path: str | Path | None, overrides: Sequence[str] = ()) -> Recip
         raise RecipeError(f"{entries[key].where}: {error}" if key in entries else str(error)) from error
     except (ValueError, ImportError) as error:
         raise RecipeError(f"{path or 'command line'}: {error}") from error
-    model, data, negatives, *evaluation, training = parts
+    model, data, negatives, *evaluation, _, training = parts
     text = {key: " ".join(e.value) if isinstance(e.value, list) else e.value for key, e in entries.items()}
     if task != "sentences":
         text["task"] = task

@@ -1,5 +1,6 @@
 """What recipes can say, a file a task."""
 
+from hf_contrastive.arguments.card import CardArguments, is_hub_name
 from hf_contrastive.arguments.common import (
     ROW_RULES,
     SamplerArguments,
@@ -56,6 +57,7 @@ __all__ = [
     "SOFTMAX_CLASSIFIER",
     "WITHOUT_NEGATIVES",
     "WORD_OBJECTIVES",
+    "CardArguments",
     "ContrastiveTrainingArguments",
     "DataArguments",
     "EvaluationArguments",
@@ -76,6 +78,7 @@ __all__ = [
     "WordModelArguments",
     "WordNegativesArguments",
     "WordTrainingArguments",
+    "is_hub_name",
     "one_of",
     "parse_structure",
 ]

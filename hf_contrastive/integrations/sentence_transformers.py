@@ -20,7 +20,7 @@ from transformers import TrainerCallback
 
 from hf_contrastive.arguments import OBJECTIVES, NegativesArguments, one_of
 from hf_contrastive.errors import DataError, RecipeError
-from hf_contrastive.integrations.citations import ACE, SIMCSE
+from hf_contrastive.hub.citations import ACE, SIMCSE
 from hf_contrastive.integrations.embedding_model import embed_columns, embedding_size, longest_sentence, pad_id
 from hf_contrastive.integrations.token_ids import left_aligned, token_keys
 from hf_contrastive.integrations.trainer_callback import SamplerCallback

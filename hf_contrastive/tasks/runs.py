@@ -7,7 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
+from hf_contrastive.errors import ContrastiveError
 from hf_contrastive.files import write_json
+from hf_contrastive.hub import write_card
 from hf_contrastive.recipe import Recipe
 from hf_contrastive.training.checkpoints import (
     check_fits,
@@ -16,6 +18,7 @@ from hf_contrastive.training.checkpoints import (
     is_last_step,
     last_complete_checkpoint,
 )
+from hf_contrastive.training.distributed import world_size
 from hf_contrastive.training.figures_trainer import FiguresTrainer
 
 logger = logging.getLogger(__name__)
@@ -47,7 +50,11 @@ def train_to_end(trainer: FiguresTrainer, resume: Path | None) -> dict[str, Any]
         trainer.load_finished(resume)
     else:
         trainer.train(resume_from_checkpoint=str(resume) if resume is not None else None)
+    history = trainer.state.log_history
     return {
+        "curve": [entry for entry in history if any(key.startswith("eval_") for key in entry)],
+        "losses": thinned([[entry["step"], entry["loss"]] for entry in history if "loss" in entry]),
+        "processes": world_size(),
         "best_dev": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,
@@ -59,14 +66,21 @@ def run(trainer: FiguresTrainer, recipe: Recipe, resume: Path | None) -> dict[st
     """Train tables, which are measured only as they train and at the end; returns their figures."""
     begin(trainer, recipe, resume)
     figures = train_to_end(trainer, resume)
-    curve = [entry for entry in trainer.state.log_history if any(key.startswith("eval_") for key in entry)]
-    return {"curve": curve, **figures, "epochs": trainer.state.epoch}
+    return {**figures, "epochs": trainer.state.epoch}
+
+
+def thinned(points: list[list[float]], most: int = 200) -> list[list[float]]:
+    """At most `most` of the points and the last, evenly spaced."""
+    if len(points) <= most:
+        return points
+    step = -(-len(points) // most)
+    return points[::step] if (len(points) - 1) % step == 0 else [*points[::step], points[-1]]
 
 
 def finish(
     recipe: Recipe, results: dict[str, Any], save: Callable[[Path], None] | None, show: Callable[[Path], None]
 ) -> None:
-    """On the main process: the folder to publish, `results.json`, and what is printed.
+    """On the main process: the folder to publish with its model card, `results.json`, and what is printed.
 
     Args:
         save: writes the folder; `None` where all processes together have written it before.
@@ -78,6 +92,10 @@ def finish(
         if save is not None:
             save(final)
         write_json(Path(args.output_dir) / "results.json", results)
+        try:
+            write_card(final, results)
+        except ContrastiveError as error:  # nothing that hours of training should end in an error for
+            logger.warning("no model card: %s", error)
         show(final)
 
 

@@ -16,10 +16,18 @@ logger = logging.getLogger(__name__)
 # Keys that change what is shown or kept, not what is learned.
 _FREE_KEYS = frozenset(
     {
+        "card_base_model",
+        "card_datasets",
+        "card_language",
+        "card_license",
+        "card_tags",
         "dataloader_num_workers",
         "dataloader_pin_memory",
         "disable_tqdm",
         "final_evaluation",
+        "hub_model_id",
+        "hub_private_repo",
+        "hub_revision",
         "log_level",
         "logging_steps",
         "output_dir",
