@@ -1,4 +1,4 @@
-"""The command line: `hf-contrastive train | evaluate | encode | search | mine | look | words | graph | ...`."""
+"""The command line: `hf-contrastive train | evaluate | encode | search | mine | look | publish | words | ...`."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf_contrastive.commands.graphs import graph_app, hypernymy_app
-from hf_contrastive.commands.hub import card
+from hf_contrastive.commands.hub import card, publish
 from hf_contrastive.commands.look import look
 from hf_contrastive.commands.retrieval import encode, search
 from hf_contrastive.commands.whiten import whiten
@@ -26,6 +26,7 @@ app.add_typer(words_app, name="words")
 app.add_typer(graph_app, name="graph")
 app.add_typer(hypernymy_app, name="hypernymy")
 app.command()(card)
+app.command()(publish)
 app.command()(whiten)
 app.command()(look)
 app.command()(encode)

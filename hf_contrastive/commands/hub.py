@@ -1,5 +1,6 @@
-"""`hf-contrastive card RUN`."""
+"""`hf-contrastive card RUN` and `hf-contrastive publish FOLDER REPO_ID`."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -23,3 +24,30 @@ def card(
     except ContrastiveError as error:
         raise SystemExit(f"error: {error}") from error
     Console().print(f"model card: {path}", highlight=False, soft_wrap=True)
+
+
+def publish(
+    folder: Annotated[Path, typer.Argument(help="Model folder: final/ of a finished run.")],
+    repo_id: Annotated[str, typer.Argument(help="owner/name on the Hub; made where it is not there.")],
+    private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Branch; made where it is not there. Default: main.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
+) -> None:
+    """Put a model on the Hub: its files, never those of its training."""
+    from hf_contrastive.hub import publish as run
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        done = run(folder, repo_id, private=private, revision=revision, dry_run=dry_run)
+    except ContrastiveError as error:
+        raise SystemExit(f"error: {error}") from error
+    console = Console(highlight=False, soft_wrap=True)
+    for names, what in ((done.files.published, ""), (done.files.left_out, "left out: "), (done.removed, "removed: ")):
+        for name in names:
+            console.print(f"{what}{name}", markup=False)
+    size = f"{len(done.files.published)} files, {done.files.size / 1e6:.1f} MB"
+    if done.url is None:
+        console.print(f"{size} would go to {done.repo_id}; nothing was sent")
+    else:
+        branch = f"/tree/{revision}" if revision else ""
+        console.print(f"{size}: {done.url}{branch}, commit {done.commit}", markup=False)

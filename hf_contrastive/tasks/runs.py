@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from transformers import TrainingArguments
 
 from hf_contrastive.errors import ContrastiveError
 from hf_contrastive.files import write_json
-from hf_contrastive.hub import write_card
+from hf_contrastive.hub import PublishError, write_card
 from hf_contrastive.recipe import Recipe
 from hf_contrastive.training.checkpoints import (
     check_fits,
@@ -20,6 +21,7 @@ from hf_contrastive.training.checkpoints import (
 )
 from hf_contrastive.training.distributed import world_size
 from hf_contrastive.training.figures_trainer import FiguresTrainer
+from hf_contrastive.training.hub import hub_name, open_hub_model, push_folder
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ def resume_point(recipe: Recipe) -> Path | None:
     """The checkpoint a run goes on from; checks that its folder can be written and was made by the same recipe."""
     args = recipe.training
     check_writable(Path(args.output_dir))
+    if args.push_to_hub and args.should_save:
+        open_hub_model(args)
     resume = args.resume_from_checkpoint or last_complete_checkpoint(Path(args.output_dir))
     if resume is None:
         return None
@@ -97,6 +101,22 @@ def finish(
         except ContrastiveError as error:  # nothing that hours of training should end in an error for
             logger.warning("no model card: %s", error)
         show(final)
+        if args.push_to_hub:
+            push(final, args)
+
+
+def push(final: Path, args: TrainingArguments) -> None:
+    """Publish what a run left, and print where it is.
+
+    Raises:
+        PublishError: with the command that publishes it later.
+    """
+    try:
+        done = push_folder(final, args)
+    except PublishError as error:
+        again = f"hf-contrastive publish {final} {hub_name(args)}"
+        raise PublishError(f"{error}; the model is finished, and `{again}` publishes it") from error
+    Console().print(f"published: {done.url}", highlight=False, soft_wrap=True)
 
 
 def show_model(folder: Path, *lines: str) -> None:

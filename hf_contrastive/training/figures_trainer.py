@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import Trainer, TrainerControl, TrainerState
+from transformers.trainer_utils import HubStrategy
 
+from hf_contrastive.errors import RecipeError
 from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.training.distributed import gather_rows, world_size
+from hf_contrastive.training.hub import open_hub_model, push_folder
 from hf_contrastive.training.optimisation import add_learned_groups, update_learned
 
 
@@ -127,6 +130,43 @@ class FiguresTrainer(Trainer):
         self.log(metrics)
         self.control: TrainerControl = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """With `push_to_hub`: make the repository, so that what forbids it is known before any training."""
+        if self.args.hub_strategy in (HubStrategy.CHECKPOINT, HubStrategy.ALL_CHECKPOINTS):
+            raise RecipeError("hub_strategy: checkpoints hold training state and are not pushed; leave it out")
+        if self.is_world_process_zero():
+            self.hub_model_id = open_hub_model(self.args, token, private)
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: what is published is the finished model."""
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = None,
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        private: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Save what is publishable into `final/` under `output_dir`, and publish that folder alone.
+
+        Args:
+            token, revision, private: default: those of the arguments (`hub_token`, `hub_revision`, ...).
+
+        Returns:
+            `hf_contrastive.hub.Published` on the main process, else `None`.
+
+        Raises:
+            RecipeError: an option that a publication does not have.
+            PublishError: the Hub cannot be reached, or does not let us.
+        """
+        if kwargs or commit_message is not None or not blocking:
+            raise RecipeError("push_to_hub: takes token, revision and private; the card is `hub.write_card`'s")
+        final = Path(self.args.output_dir) / "final"
+        self.save_model(str(final))
+        return push_folder(final, self.args, token, revision, private) if self.is_world_process_zero() else None
 
     def load_finished(self, checkpoint: Path) -> None:
         """What training would have ended with, from its last checkpoint: the best model, or this one."""

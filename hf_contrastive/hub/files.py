@@ -1,0 +1,94 @@
+"""Which files of a model folder are published: those of the formats that are read, and no others."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hf_contrastive.errors import CheckpointError
+from hf_contrastive.hub.usage import PLACE
+from hf_contrastive.hub.validate import check_private, validate_card
+
+_PUBLISHED = re.compile(
+    r"README\.md|\.eval_results/[\w.-]+\.yaml|training_curve\.png|alignment_uniformity\.png"
+    r"|config\.json|generation_config\.json"
+    r"|model\.safetensors|model-\d+-of-\d+\.safetensors|model\.safetensors\.index\.json"
+    r"|adapter_config\.json|adapter_model\.safetensors"
+    r"|onnx/model\.onnx|onnx/model\.onnx_data|onnx/model\.onnx\.data"
+    r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja"
+    r"|vocab\.json|vocab\.txt|merges\.txt|spiece\.model|sentencepiece\.bpe\.model|tokenizer\.model"
+    r"|modules\.json|sentence_bert_config\.json|config_sentence_transformers\.json"
+    r"|\d+_[A-Za-z]+/(?:config\.json|model\.safetensors|tokenizer\.json)"
+    r"|vocab\.tsv|vocab_total\.json|entities\.txt|relations\.txt|concepts\.txt"
+)
+_WEIGHTS = re.compile(r"(?:adapter_model|model(?:-\d+-of-\d+)?)\.safetensors")
+_NEVER = {"trainer_state.json": "a checkpoint of training", "training_args.bin": "a checkpoint of training"}
+# Words and names may look like anything, paths included.
+_OF_NAMES = frozenset(
+    {
+        "concepts.txt",
+        "entities.txt",
+        "merges.txt",
+        "relations.txt",
+        "tokenizer.json",
+        "vocab.json",
+        "vocab.tsv",
+        "vocab.txt",
+    }
+)
+_TEXT = (".json", ".md", ".txt", ".yaml", ".jinja", ".tsv")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """What of a folder is published.
+
+    Attributes:
+        folder: the model folder.
+        published: names inside the folder and in the repository, sorted.
+        left_out: names of everything else in it.
+    """
+
+    folder: Path
+    published: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def content(self, name: str, repo_id: str) -> Path | bytes:
+        """What is uploaded of a file: the card with the repository's name in its code, all others as they are."""
+        path = self.folder / name
+        return path.read_text(encoding="utf-8").replace(PLACE, repo_id).encode() if name == "README.md" else path
+
+    @property
+    def size(self) -> int:
+        """Bytes of all published files."""
+        return sum((self.folder / name).stat().st_size for name in self.published)
+
+
+def is_published(name: str) -> bool:
+    """Whether a file of this name is one that `publish` puts into a repository."""
+    return _PUBLISHED.fullmatch(name) is not None
+
+
+def model_files(folder: Path) -> ModelFiles:
+    """The files to publish; links and whatever is unknown are left out.
+
+    Raises:
+        CheckpointError: no folder, no model in it, a checkpoint of training, a card that is not fit, or a file with a
+            token or a path of this machine in it.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; name the folder final/ of a finished run")
+    for name, what in _NEVER.items():
+        if (folder / name).exists():
+            raise CheckpointError(f"{folder}: {name} makes it {what}; publish the folder final/ of the run")
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    published = tuple(name for name in found if is_published(name) and not (folder / name).is_symlink())
+    if not any(_WEIGHTS.fullmatch(name) for name in published):
+        inner = "; did you mean its folder final/?" if (folder / "final").is_dir() else "; name a finished model"
+        raise CheckpointError(f"{folder}: no model.safetensors in it{inner}")
+    for name in published:
+        path = folder / name
+        if path.suffix in _TEXT and path.name not in _OF_NAMES:
+            check_private(path.read_text(encoding="utf-8"), name, folder)
+    if "README.md" in published:
+        validate_card((folder / "README.md").read_text(encoding="utf-8"), folder)
+    return ModelFiles(folder, published, tuple(name for name in found if name not in published))
