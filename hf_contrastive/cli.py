@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hf_contrastive.commands.graphs import graph_app, hypernymy_app
-from hf_contrastive.commands.hub import card, publish
+from hf_contrastive.commands.hub import card, onnx, publish
 from hf_contrastive.commands.look import look
 from hf_contrastive.commands.retrieval import encode, search
 from hf_contrastive.commands.whiten import whiten
@@ -26,6 +26,7 @@ app.add_typer(words_app, name="words")
 app.add_typer(graph_app, name="graph")
 app.add_typer(hypernymy_app, name="hypernymy")
 app.command()(card)
+app.command()(onnx)
 app.command()(publish)
 app.command()(whiten)
 app.command()(look)

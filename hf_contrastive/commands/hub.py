@@ -1,4 +1,4 @@
-"""`hf-contrastive card RUN` and `hf-contrastive publish FOLDER REPO_ID`."""
+"""`hf-contrastive card RUN`, `hf-contrastive onnx FOLDER` and `hf-contrastive publish FOLDER REPO_ID`."""
 
 import logging
 from pathlib import Path
@@ -24,6 +24,21 @@ def card(
     except ContrastiveError as error:
         raise SystemExit(f"error: {error}") from error
     Console().print(f"model card: {path}", highlight=False, soft_wrap=True)
+
+
+def onnx(
+    folder: Annotated[Path, typer.Argument(help="Model folder: final/ of a finished run on sentences.")],
+) -> None:
+    """Write onnx/model.onnx into a model folder, checked against torch; `publish` sends it along."""
+    from hf_contrastive.hub.onnx import FILE, export_onnx
+
+    try:
+        difference = export_onnx(folder)
+    except ContrastiveError as error:
+        raise SystemExit(f"error: {error}") from error
+    Console().print(
+        f"{folder / FILE}: differs from torch by {difference:.1e} at most", highlight=False, soft_wrap=True
+    )
 
 
 def publish(

@@ -177,9 +177,17 @@ class SentenceEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token ids [S, L] and mask [S, L] to float32 vectors [S, D]; not normalised."""
+        return self.pooled(self.tokens(input_ids, attention_mask), attention_mask)
+
+    def tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Any:
+        """The backbone's output, with the layers that the pooler of the present mode needs."""
         pooler = self.pooler if self.training else self.eval_pooler
         options = {"output_hidden_states": True} if pooler in NEEDS_ALL_LAYERS else {}
-        outputs = self.backbone(input_ids=input_ids, attention_mask=attention_mask, **options)
+        return self.backbone(input_ids=input_ids, attention_mask=attention_mask, **options)
+
+    def pooled(self, outputs: Any, attention_mask: Tensor) -> Tensor:
+        """What `tokens` gave, through pooler, head and linear map, to float32 vectors [S, D]; not normalised."""
+        pooler = self.pooler if self.training else self.eval_pooler
         pooled = pool(outputs, attention_mask, pooler)
         if self.uses_head() and self.head is not None and pooler != "cls_before_pooler":
             pooled = torch.tanh(self.head(pooled)).float()
