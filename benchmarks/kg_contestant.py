@@ -52,6 +52,7 @@ def ours_trains(job: dict[str, Any], graph: KnowledgeGraph) -> float:
             "max_steps": WARMUP + job["steps"],
             "per_device_train_batch_size": job["batch"],
             "learning_rate": 0.01,
+            "regularizer_weight": 0,
             "seed": job["seed"],
             "eval_strategy": "no",
             "save_strategy": "no",

@@ -96,8 +96,7 @@ class ContrastiveOrderModel(nn.Module):
             return -self.order.violation_of_candidates(kept, ids, side)
 
         context = table_context(
-            # The orthant's points, for samplers that look at them.
-            self.order.points() if self.negatives.reads_vectors else self.order.concept_embeddings,
+            self.order.points(),
             self.order.points(kept),
             target,
             self.negatives,
@@ -167,6 +166,14 @@ class OrderTrainer(TableTrainer):
         children, ancestors = pairs.unbind(1)
         rows = TensorRows(children=children, ancestors=ancestors)
         super().__init__(model, args, train_dataset=rows, evaluator=evaluator, data_collator=rows.collate, **kwargs)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """As tables have it; every step is followed by a projection onto the orthant."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new:
+            optimizer.register_step_post_hook(lambda *_: self.contrastive_model.order.project_())
+        return optimizer
 
     def count(self, inputs: dict[str, Any]) -> int:
         """Pairs."""
