@@ -1,6 +1,6 @@
 """Recipes as they stand, run to their end: what they reach and what that takes.
 
-    HF_CONTRASTIVE_DATA=FOLDER python benchmarks/recipes.py kg/wn18rr-complex hypernymy/wordnet [--seeds 43] [-- ...]
+    HF_CONTRASTIVE_DATA=FOLDER python benchmarks/recipes.py --recipe kg/wn18rr-complex [--seeds 43] [-- ...]
 
 A JSON file a recipe and seed, in benchmarks/results/recipes; one that is there is not run again.
 """
@@ -22,7 +22,9 @@ RUNS = Path("runs/recipes")
 
 def main(
     context: typer.Context,
-    recipes: Annotated[list[str], typer.Argument(help="Folder and name under recipes/, without .yaml.")],
+    recipes: Annotated[
+        list[str], typer.Option("--recipe", help="Repeatable: folder and name under recipes/, without .yaml.")
+    ],
     seeds: Annotated[list[int] | None, typer.Option(help="Repeatable; default: 42.")] = None,
     output: Annotated[Path, typer.Option(help="Folder of the JSON files.")] = OUTPUT,
 ) -> None:
