@@ -16,6 +16,7 @@ from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.negatives import InBatchNegatives, NegativeSampler, build_negatives
 from hf_contrastive.objectives import OBJECTIVES, Objective, Order, Triplet
 from hf_contrastive.training.bank import SentenceBank
+from hf_contrastive.training.corrected_draws import check_corrected_draws
 from hf_contrastive.training.model import ContrastiveModel
 from hf_contrastive.training.pair_classification import PairClassificationModel
 from hf_contrastive.training.sentence_model import SentenceModel
@@ -115,6 +116,7 @@ def check_sampler(negatives: NegativeSampler, objective: Objective, name: str) -
         raise RecipeError(
             f"objective: {name} needs negatives drawn with a known probability; use uniform, or objective: infonce"
         )
+    check_corrected_draws(negatives, objective, name)
 
 
 def check_no_negatives(negatives: Any, options: NegativesArguments) -> None:
