@@ -37,6 +37,35 @@ def test_draws_that_stand_for_others_are_refused(check: Any, objective: str, neg
     check(UNIFORM, objective)
 
 
+MIXTURE: dict[str, Any] = {"name": "mixture", "parts": [UNIFORM, {"name": "uniform", "k": 2}], "lambda": 0.5}
+ONLY_ONE: list[dict[str, Any]] = [{**MIXTURE, "lambda": share} for share in (0, 1, {"start": 1, "end": 1})]
+
+
+@pytest.mark.parametrize("check", [for_graphs, for_sentences])
+@pytest.mark.parametrize("objective", ["nce", "sampled_softmax"])
+@pytest.mark.parametrize("second", ["uniform", "queue", "cached", "adversarial", MIXTURE], ids=str)
+def test_lists_whose_parts_propose_the_same_rows_are_refused(check: Any, objective: str, second: Any) -> None:
+    message = rf"two samplers of a list propose rows of one region \(bank\), which objective {objective} would count"
+    with pytest.raises(RecipeError, match=message):
+        check([UNIFORM, second], objective)
+    check([UNIFORM, second], "negative_sampling")
+
+
+def test_lists_whose_parts_propose_different_rows_are_corrected() -> None:
+    for objective in ("nce", "sampled_softmax"):
+        for_sentences(["in_batch", UNIFORM, "hard"], objective)
+
+
+def test_mixtures_are_for_sampled_softmax() -> None:
+    for check in (for_graphs, for_sentences):
+        check(MIXTURE, "sampled_softmax")
+        for lambda_ in (0.5, {"start": 1, "end": 0.5, "begin": 5}):
+            with pytest.raises(RecipeError, match="negatives: objective nce cannot correct the draws of a mixture"):
+                check({**MIXTURE, "lambda": lambda_}, "nce")
+        for only_one in ONLY_ONE:
+            check(only_one, "nce")
+
+
 @pytest.mark.parametrize("objective", ["negative_sampling", "nce", "sampled_softmax"])
 def test_words_have_a_default_that_suits_the_objective(objective: str) -> None:
     sampler = table_sampler(
