@@ -77,6 +77,12 @@ def test_every_kind_of_run_learns_and_leaves_a_folder(tmp_path: Path, options: d
     assert not {p.suffix for p in (run / "out/final").rglob("*") if p.is_file()} & {".bin", ".pt", ".pth", ".pkl"}
 
 
+@pytest.mark.parametrize("objective", ["nce", "sampled_softmax"])
+def test_an_objective_alone_is_enough(tmp_path: Path, objective: str) -> None:
+    run = make_word_run(tmp_path / "run", objective=objective, negatives=None, max_steps=2, eval_strategy="no")
+    assert run_recipe(run)["steps"] == 2
+
+
 def test_the_folder_gives_the_same_vectors_to_everyone(tmp_path: Path) -> None:
     run = make_word_run(tmp_path / "run", negatives=MIXTURE)
     run_recipe(run)
@@ -193,6 +199,7 @@ def test_a_recipe_says_what_counts_as_a_negative(tmp_path: Path, monkeypatch: py
         ({"negatives": "in_batch"}, "negatives: words have no positives; use unigram, uniform or adversarial"),
         ({"negatives": [UNIGRAM, "hard"]}, "negatives: words have no hard; use unigram"),
         ({"negatives": {"name": "unigram", "stands_for": 0}}, "stands_for must be greater than 0"),
+        ({"objective": "nce"}, "negatives: stands_for gives .* leave stands_for out"),
         ({"negatives": {"name": "filtered", "part": UNIGRAM, "known": "p.tsv"}}, "only sentences have files of known"),
         ({"words_per_draw": 24}, "words_per_draw: must be a multiple of 16, got 24"),
         ({"words_per_draw": 16, "negatives_per_pair": True}, "share draws leave no room for negatives_per_pair"),
