@@ -47,7 +47,7 @@ KINDS: list[dict[str, Any]] = [
     {"known_cooccurrences": 20},
     {"negatives": {"name": "self_adversarial", "part": UNIGRAM, "alpha": 1.0}},
     {"negatives": MIXTURE},
-    {"negatives": {**ACE, "part": {"name": "unigram", "k": 32}, "noise": 0.3}, "negatives_per_pair": True},
+    {"negatives": {**ACE, "part": {"name": "unigram", "k": 32}, "noise": 0.6}, "negatives_per_pair": True},
     {"negatives": [UNIGRAM, {"name": "cached", "k": 2}], "gradient_accumulation_steps": 2},
 ]
 
@@ -58,7 +58,9 @@ def test_every_kind_of_run_learns_and_leaves_a_folder(tmp_path: Path, options: d
     results = run_recipe(run)
     log = log_of(run)
     losses = [entry["loss_of_a_pair"] for entry in log]
-    assert all(map(math.isfinite, losses)) and sum(losses[-2:]) < 0.9 * sum(losses[:2])
+    # An adversary that is learned raises the loss as it gets better; that similar words end near each other is below.
+    share = 1.1 if "adversarial" in str(options) else 0.9
+    assert all(map(math.isfinite, losses)) and sum(losses[-2:]) < share * sum(losses[:2])
     assert {"words", "pairs", "words_per_second", "train_seconds", "learning_rate"} <= log[0].keys()
     assert ("negatives" in log[0]) == (options.get("objective") not in WITHOUT_NEGATIVES) and log[0]["pairs"] > 100
     assert spearman(results) > 0.5
