@@ -2,9 +2,10 @@
 
     HF_CONTRASTIVE_DATA=FOLDER python benchmarks/kg.py
 
-Both train the same model on the same triples with the same dimension, batch and number of negatives a triple, each in
-a process of its own with the same number of threads, and rank the same test triples. Ours leaves out negatives that
-are true; PyKEEN's filter is off, which is its default and its fastest. Killed and started again, it goes on.
+Both train the same model on the same triples with the same dimension, batch, loss and number of negatives a triple,
+without constraints and regularisers, each in a process of its own with the same number of threads, and rank the same
+test triples. Ours leaves out negatives that are true; PyKEEN's filter is off, which is its default and its fastest.
+Killed and started again, it goes on.
 """
 
 from collections.abc import Callable

@@ -24,7 +24,8 @@ EACH: dict[str, Any] = {"name": "uniform", "k": K, "shared": False}
 SOURCES: dict[str, dict[str, Any]] = {
     "uniform": {"negatives": EACH},
     "bernoulli": {"negatives": EACH, "corrupted_side": "bernoulli"},
-    "self_adversarial": {"negatives": {"name": "self_adversarial", "part": EACH, "alpha": 1.0}},
+    # Weights that sum to 1, as in RotatE's loss.
+    "self_adversarial": {"negatives": {"name": "self_adversarial", "part": {**EACH, "stands_for": 1}, "alpha": 1.0}},
     "nscaching": {"negatives": {"name": "cached", "k": K, "cache_size": 50, "candidates": 50}},
     # The generator chooses K of 64 random entities for each triple, and learns by REINFORCE, as in KBGAN.
     "kbgan": {

@@ -119,9 +119,11 @@ def peer(job: dict[str, Any], corpus: WordCorpus, folder: str) -> tuple[float, n
     )
     model.build_vocab(corpus_file=str(path))
     start = time.perf_counter()
+    # Of a file each worker holds the sentences it has seen itself against all there are: told the whole number, none
+    # would decay its learning rate below (workers - 1) / workers of the first. When to stop is counted in words.
     model.train(
         corpus_file=str(path),
-        total_examples=model.corpus_count,
+        total_examples=max(1, model.corpus_count // job["threads"]),
         total_words=model.corpus_total_words,
         epochs=job["epochs"],
     )

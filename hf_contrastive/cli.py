@@ -1,7 +1,6 @@
 """The command line: `hf-contrastive train | evaluate | encode | search | mine | look | publish | words | ...`."""
 
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +14,20 @@ from hf_contrastive.commands.graphs import graph_app, hypernymy_app
 from hf_contrastive.commands.hub import card, onnx, publish
 from hf_contrastive.commands.look import look
 from hf_contrastive.commands.retrieval import encode, search
+from hf_contrastive.commands.shared import (
+    Bf16,
+    DataName,
+    Device,
+    MaxLength,
+    MaxRows,
+    Pooler,
+    Revision,
+    Split,
+    errors_as_messages,
+    log_messages,
+)
 from hf_contrastive.commands.whiten import whiten
 from hf_contrastive.commands.words import app as words_app
-from hf_contrastive.errors import ContrastiveError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Contrastive learning on the Hub."
@@ -55,7 +65,7 @@ def train(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Checkpoint folder or Hub name, ours or not.")],
-    pooler: Annotated[str | None, typer.Option(help="Default: what the model's own files say, else avg.")] = None,
+    pooler: Pooler = None,
     tasks: Annotated[
         list[str] | None, typer.Option("--task", help="sts, transfer, retrieval; repeatable. Default: sts.")
     ] = None,
@@ -67,17 +77,17 @@ def evaluate(
     retrieval_data: Annotated[str | None, typer.Option(help="Folder in BEIR's layout, or a folder of those.")] = None,
     retrieval_index: Annotated[str, typer.Option(help="exact, or FAISS's flat, ivf, hnsw.")] = "exact",
     output: Annotated[Path | None, typer.Option(help="JSON file for the table.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens a sentence; default: the model's own.")] = None,
+    max_length: MaxLength = None,
     batch_size: Annotated[int, typer.Option(help="Sentences at a time.")] = 64,
-    bf16: Annotated[bool, typer.Option(help="Encode under bfloat16 autocast.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")] = None,
-    revision: Annotated[str, typer.Option(help="Branch, tag or commit on the Hub.")] = "main",
+    bf16: Bf16 = False,
+    device: Device = None,
+    revision: Revision = "main",
 ) -> None:
     """Print and save the STS, transfer, retrieval or MTEB table of any checkpoint."""
     from hf_contrastive.training.measure import evaluate_model
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    try:
+    with errors_as_messages():
         evaluate_model(
             model,
             pooler=pooler,
@@ -94,8 +104,6 @@ def evaluate(
             device=device,
             revision=revision,
         )
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 @app.command()
@@ -107,21 +115,21 @@ def mine(
     positive: Annotated[str | None, typer.Option(help="Column of the positives; default: recognised.")] = None,
     corpus: Annotated[str | None, typer.Option(help="Where candidates come from; default: DATA's positives.")] = None,
     corpus_column: Annotated[str | None, typer.Option(help="Column of the corpus; default: recognised.")] = None,
-    data_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
-    split: Annotated[str, typer.Option(help="Split of a Hub dataset.")] = "train",
-    max_rows: Annotated[int | None, typer.Option(help="Only the first rows of DATA.")] = None,
+    data_name: DataName = None,
+    split: Split = "train",
+    max_rows: MaxRows = None,
     k: Annotated[int, typer.Option("--k", help="Negatives a row.")] = 5,
     range_min: Annotated[int, typer.Option("--range-min", "--skip-first", help="Nearest candidates passed over.")] = 0,
     range_max: Annotated[int | None, typer.Option(help="Ranks from here on are not looked at.")] = None,
     margin: Annotated[float | None, typer.Option(help="Score at most the positive's minus this.")] = None,
     max_percent: Annotated[float | None, typer.Option(help="Score at most this share of the positive's.")] = None,
     max_score: Annotated[float | None, typer.Option(help="Score at most this.")] = None,
-    pooler: Annotated[str | None, typer.Option(help="Default: what the model's own files say, else avg.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens a sentence; default: the model's own.")] = None,
+    pooler: Pooler = None,
+    max_length: MaxLength = None,
     batch_size: Annotated[int, typer.Option(help="Sentences at a time.")] = 64,
-    bf16: Annotated[bool, typer.Option(help="Encode under bfloat16 autocast.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")] = None,
-    revision: Annotated[str, typer.Option(help="Branch, tag or commit on the Hub.")] = "main",
+    bf16: Bf16 = False,
+    device: Device = None,
+    revision: Revision = "main",
     index: Annotated[str, typer.Option(help="flat (exact), ivf (inverted lists), or auto.")] = "auto",
     nprobe: Annotated[int, typer.Option(help="Lists that ivf looks into.")] = 32,
     shard_size: Annotated[int, typer.Option(help="Sentences a file of the work folder.")] = 8192,
@@ -130,10 +138,8 @@ def mine(
     from hf_contrastive.mining import MiningSettings, Rules
     from hf_contrastive.mining import mine as run
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    is_main = os.environ.get("RANK", "0") == "0"
-    logging.getLogger("hf_contrastive").setLevel(logging.INFO if is_main else logging.ERROR)
-    try:
+    log_messages()
+    with errors_as_messages():
         run(
             MiningSettings(
                 data,
@@ -158,8 +164,6 @@ def mine(
                 shard_size=shard_size,
             )
         )
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 @app.command()

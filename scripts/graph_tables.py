@@ -43,6 +43,22 @@ def kg_study_table(runs: Runs) -> str:
     )
 
 
+def recipes_table(runs: Runs) -> str:
+    """What recipes of graphs and hierarchies reach on test."""
+    rows = []
+    for name, made in by_name(runs).items():
+        if "both" in made[0]["after"]:
+            mrr, hits, _, seeds, _ = _link_prediction(made)
+            reached = f"MRR {mrr}, Hits@10 {hits}"
+        else:
+            reached, seeds = f"accuracy {mean_sd([100 * run['after']['accuracy'] for run in made], 1)}", str(len(made))
+        minutes = mean_sd([run["train_seconds"] / 60 for run in made], 1)
+        rows.append([f"`recipes/{name.replace('-', '/', 1)}.yaml`", reached, minutes, seeds])
+    return markdown(["", "test", "minutes of training", "seeds"], rows) + (
+        f"\nx 100, filtered ranks; mean ± standard deviation over seeds. {machine(runs[0]['environment'])}.\n"
+    )
+
+
 def _link_prediction(made: Runs) -> list[str]:
     cells = [mean_sd([100 * run["after"]["both"][key] for run in made], 1) for key in ("mrr", "hits_at_10")]
     seconds = mean_sd([run["train_seconds"] for run in made], 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from graph_tables import hypernymy_study_table, kg_study_table, kg_table
+from graph_tables import hypernymy_study_table, kg_study_table, kg_table, recipes_table
 from sentence_tables import (
     memory_table,
     negatives_cost_table,
@@ -38,6 +38,7 @@ TABLES: dict[str, tuple[Callable[[Runs], str], str]] = {
     "averaged_vectors": (averaged_vectors_table, "averaged_vectors.json"),
     "kg": (kg_table, "kg_cpu.json"),
     "kg_study": (kg_study_table, "kg_study"),
+    "recipes": (recipes_table, "recipes"),
     "hypernymy_study": (hypernymy_study_table, "hypernymy_study"),
     "negatives_cost": (negatives_cost_table, "negatives_cost_cpu.json"),
 }

@@ -33,13 +33,14 @@ def words_study_table(runs: Runs) -> str:
     """Estimators of word vectors, over their seeds."""
     by_source = by_name(runs)
     rows = []
-    for name in sorted(by_source, key=lambda name: -_mean_similarity(by_source[name])):
+    for name in sorted(by_source, key=lambda name: ("_of_" in name, -_mean_similarity(by_source[name]))):
         made = by_source[name]
         cells = [mean_sd([100 * _similarity(run, key) for run in made], 1) for key in WORD_SETS]
         rows.append([name.replace("_", " ").replace("-", ", "), *cells, str(len(made)), f"{made[0]['steps']:,}"])
     return markdown(["", *WORD_SETS, "seeds", "steps"], rows) + (
-        "\nSpearman x 100; mean ± standard deviation over seeds. Full softmax has a vocabulary of 5,000 words, the "
-        f"others of {max(run['vocabulary'] for run in runs):,}. {machine(runs[0]['environment'])}.\n"
+        '\nSpearman x 100; mean ± standard deviation over seeds. Rows "of 5000" have that many words, the others '
+        f"{max(run['vocabulary'] for run in runs):,}; they are scored on the pairs they know, which are fewer and of "
+        f"more frequent words, and compare with each other alone. {machine(runs[0]['environment'])}.\n"
     )
 
 

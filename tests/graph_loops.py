@@ -55,7 +55,7 @@ def penalty(model: KnowledgeGraphModel, kind: str, head: int, relation: int, tai
 
 def pair_violation(order: OrderEmbeddingModel, child: int, ancestor: int) -> Tensor:
     """Of one pair."""
-    below, above = order.concept_embeddings[child].abs(), order.concept_embeddings[ancestor].abs()
+    below, above = order.concept_embeddings[child], order.concept_embeddings[ancestor]
     return torch.stack([(y - x) ** 2 for x, y in zip(below, above, strict=True) if y > x] or [0 * below[0]]).sum()
 
 

@@ -122,7 +122,7 @@ def weigh_as_adversary(told: ToldByAnchor, sampler: AdversarialNegatives, table:
     for queries, context in zip(told.rows, told.contexts, strict=True):
         for query, anchor in zip(queries, context.anchors, strict=True):
             rows, mask, _ = proposed_to(query, told)
-            units = [row / row.norm() for row in table.detach()[rows]]
+            units = [row / (row.norm() or 1.0) for row in table.detach()[rows]]  # a point may be the origin
             energies = [math.exp(float((left @ anchor) @ (right @ u) + anchor @ u) / 0.5) for u in units]
             g = [energy / sum(energies) for energy in energies]
             weights[query] = torch.tensor([3 * (0.75 * p + 0.25 / K) for p in g])  # as precise as g itself

@@ -119,7 +119,7 @@ def columns_of(step: Step, config: dict[str, Any], anchor: Anchor, rows: list[in
         inner = columns_of(step, config["part"], anchor, rows, sampler.part)
         scores = [float(vector @ step.output[row]) for row in rows]
         powers = [math.exp(config["alpha"] * s) * there for s, there in zip(scores, usable, strict=True)]
-        return [(w * sum(usable) * e / sum(powers), c) for (w, c), e in zip(inner, powers, strict=True)]
+        return [(w * sum(usable) * e / (sum(powers) or 1.0), c) for (w, c), e in zip(inner, powers, strict=True)]
     if config["name"] == "adversarial":
         assert isinstance(sampler, AdversarialNegatives)
         if config.get("estimator") == "reinforce":  # the last two columns are its own

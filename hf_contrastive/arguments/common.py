@@ -31,7 +31,7 @@ def one_of(key: str, value: str, allowed: tuple[str, ...]) -> None:
 class SamplerArguments:
     """Where the negatives come from, whatever is trained."""
 
-    negatives: str = field(
+    negatives: str | None = field(
         default="in_batch",
         metadata={
             "help": "A sampler by name, a mapping {name: ..., option: ...}, or a list of them whose pools are joined. "

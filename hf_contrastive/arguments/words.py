@@ -1,6 +1,6 @@
 """What a recipe with `task: words` can say."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hf_contrastive.arguments.common import SamplerArguments, TableTrainingArguments, one_of
 from hf_contrastive.errors import RecipeError
@@ -9,6 +9,9 @@ ARCHITECTURES = ("skip_gram", "cbow")
 WORD_OBJECTIVES = ("softmax", "hierarchical_softmax", "negative_sampling", "nce", "sampled_softmax")
 BLOCK = 16  # neighbouring words that share a product; smaller wastes less of it, larger makes fewer
 WITHOUT_NEGATIVES = ("softmax", "hierarchical_softmax")
+# Where a recipe names no sampler; what corrects draws by their probability lets none stand for others.
+DRAWS = "{name: unigram, k: 128}"
+DRAWS_FOR_FIVE = "{name: unigram, k: 128, stands_for: 5}"
 OOV_POLICIES = ("skip", "zero")
 
 
@@ -64,11 +67,12 @@ class WordDataArguments:
 class WordNegativesArguments(SamplerArguments):
     """Where the negatives of words come from."""
 
-    negatives: str = field(
-        default="{name: unigram, k: 128, stands_for: 5}",
+    negatives: str | None = field(
+        default=None,
         metadata={
             "help": "A sampler by name, a mapping {name: ..., option: ...}, or a list of them whose pools are joined. "
-            "`hf-contrastive samplers` lists what is registered."
+            "`hf-contrastive samplers` lists what is registered. Default: 128 draws of unigram^0.75 that a batch "
+            "shares; under negative_sampling they stand for 5."
         },
     )
     negatives_per_pair: bool = field(
@@ -91,12 +95,21 @@ class WordNegativesArguments(SamplerArguments):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        if self.negatives is None:
+            self.sampler_configs = []
+        else:
+            super().__post_init__()
         if self.words_per_draw < 0 or self.words_per_draw % BLOCK:
             raise RecipeError(f"words_per_draw: must be a multiple of {BLOCK}, got {self.words_per_draw}")
         if self.words_per_draw and (self.negatives_per_pair or self.known_cooccurrences):
             key = "negatives_per_pair" if self.negatives_per_pair else "known_cooccurrences"
             raise RecipeError(f"words_per_draw: words that share draws leave no room for {key}; leave one of them out")
+
+    def for_objective(self, objective: str) -> "WordNegativesArguments":
+        """Themselves, or with the sampler that suits the objective where none is named."""
+        if self.negatives is not None:
+            return self
+        return replace(self, negatives=DRAWS_FOR_FIVE if objective == "negative_sampling" else DRAWS)
 
 
 @dataclass

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hf_contrastive.errors import ContrastiveError, DataError, did_you_mean
+from hf_contrastive.commands.shared import errors_as_messages
+from hf_contrastive.errors import DataError, did_you_mean
 
 graph_app = typer.Typer(no_args_is_help=True, help="Ask a knowledge graph model.")
 hypernymy_app = typer.Typer(no_args_is_help=True, help="Ask an order embedding.")
@@ -40,7 +41,7 @@ def predict(
 
     from hf_contrastive.models import KnowledgeGraphModel
 
-    try:
+    with errors_as_messages(OSError):
         if (head is None) == (tail is None):
             raise DataError("give --head to predict tails, or --tail to predict heads")
         entities, relations = names(model, "entities.txt"), names(model, "relations.txt")
@@ -55,8 +56,6 @@ def predict(
             else:
                 scores = graph.score_heads(number, given)[0]
         true = partners(known, head, relation, tail) if known is not None else set()
-    except (ContrastiveError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
     title = f"({head}, {relation}, ?)" if head is not None else f"(?, {relation}, {tail})"
     table = Table("entity", "score", *(["known"] if known is not None else []), title=escape(title))
     for row in scores.topk(min(k, len(entities))).indices.tolist():
@@ -80,12 +79,10 @@ def explain(
 
     from hf_contrastive.models import OrderEmbeddingModel
 
-    try:
+    with errors_as_messages(OSError):
         concepts = names(model, "concepts.txt")
         order = OrderEmbeddingModel.from_pretrained(str(model)).eval()
         pair = torch.tensor([place(concepts, child, "concept"), place(concepts, ancestor, "concept")])
-    except (ContrastiveError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
     with torch.no_grad():
         below, above = order(pair)
     violations = (above - below).clamp(min=0).square()

@@ -1,12 +1,11 @@
 """`hf-contrastive look MODEL...`."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hf_contrastive.errors import ContrastiveError
+from hf_contrastive.commands.shared import Bf16, Device, MaxLength, Pooler, errors_as_messages, log_messages
 
 
 def look(
@@ -19,18 +18,17 @@ def look(
     ] = None,
     k: Annotated[int, typer.Option("--k", min=1, help="Nearest sentences.")] = 5,
     map_by: Annotated[str, typer.Option("--map", help="pca or tsne.")] = "pca",
-    pooler: Annotated[str | None, typer.Option(help="Default: what each model's files say, else avg.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens a sentence; default: each model's own.")] = None,
+    pooler: Pooler = None,
+    max_length: MaxLength = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time.")] = 64,
-    bf16: Annotated[bool, typer.Option(help="Encode under bfloat16 autocast.")] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")] = None,
+    bf16: Bf16 = False,
+    device: Device = None,
 ) -> None:
     """Draw what models' vectors look like: alignment and uniformity, spectra, cosines, a map, nearest sentences."""
     from hf_contrastive.look import look as run
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("hf_contrastive").setLevel(logging.INFO)
-    try:
+    log_messages()
+    with errors_as_messages():
         run(
             models,
             output,
@@ -45,5 +43,3 @@ def look(
             bf16=bf16,
             device=device,
         )
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error

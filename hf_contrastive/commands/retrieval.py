@@ -1,7 +1,5 @@
 """`hf-contrastive encode` and `hf-contrastive search`."""
 
-import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +8,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hf_contrastive.errors import ContrastiveError
+from hf_contrastive.commands.shared import (
+    Bf16,
+    DataName,
+    Device,
+    MaxLength,
+    MaxRows,
+    Pooler,
+    Revision,
+    Split,
+    errors_as_messages,
+    log_messages,
+)
 
 if TYPE_CHECKING:
     from hf_contrastive.retrieval.search import Searcher
@@ -19,14 +28,9 @@ Columns = Annotated[
     list[str] | None, typer.Option("--column", help="Column of the text; given twice: joined. Default: recognised.")
 ]
 Ids = Annotated[str | None, typer.Option(help="Column of ids; default: rows by number, from 0.")]
-Pooler = Annotated[str | None, typer.Option(help="Default: what the model's own files say, else avg.")]
-MaxLength = Annotated[int | None, typer.Option(help="Tokens a text; default: the model's own.")]
 BatchTokens = Annotated[
     int | None, typer.Option(help="Tokens at a time, padding included; default: 1024 on CPU, else 32768.")
 ]
-Bf16 = Annotated[bool, typer.Option(help="Encode under bfloat16 autocast.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")]
-Revision = Annotated[str, typer.Option(help="Branch, tag or commit of the model on the Hub.")]
 
 
 def encode(
@@ -35,9 +39,9 @@ def encode(
     output: Annotated[Path, typer.Option(help=".parquet or .npy file, or a folder for vectors.parquet.")],
     column: Columns = None,
     id_column: Ids = None,
-    data_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
-    split: Annotated[str, typer.Option(help="Split of a Hub dataset.")] = "train",
-    max_rows: Annotated[int | None, typer.Option(help="Only the first rows of DATA.")] = None,
+    data_name: DataName = None,
+    split: Split = "train",
+    max_rows: MaxRows = None,
     text: Annotated[bool | None, typer.Option(help="Keep the texts beside the vectors; default in Parquet.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or float16 of the vectors.")] = "float32",
     normalize: Annotated[bool | None, typer.Option(help="Unit vectors; default: what the model says.")] = None,
@@ -53,8 +57,8 @@ def encode(
     from hf_contrastive.retrieval.encode import encode as run
     from hf_contrastive.retrieval.settings import EncodeSettings
 
-    _set_up_logging()
-    try:
+    log_messages()
+    with errors_as_messages():
         run(
             EncodeSettings(
                 data,
@@ -77,8 +81,6 @@ def encode(
                 shard_size=shard_size,
             )
         )
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 def search(
@@ -108,8 +110,8 @@ def search(
     from hf_contrastive.retrieval.search import Searcher
     from hf_contrastive.retrieval.settings import SearchSettings
 
-    _set_up_logging()
-    try:
+    log_messages()
+    with errors_as_messages():
         searcher = Searcher(
             SearchSettings(
                 corpus,
@@ -136,8 +138,6 @@ def search(
             write_results(searcher, searcher.queries, output)
         else:
             _ask(searcher)
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 def _ask(searcher: "Searcher") -> None:
@@ -157,10 +157,3 @@ def _ask(searcher: "Searcher") -> None:
             shown = [] if texts is None else [escape(texts[row])]
             table.add_row(str(rank), f"{score:.4f}", escape(str(searcher.corpus.id_of(row))), *shown)
         console.print(table)
-
-
-def _set_up_logging() -> None:
-    """Messages of the main process alone."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    is_main = os.environ.get("RANK", "0") == "0"
-    logging.getLogger("hf_contrastive").setLevel(logging.INFO if is_main else logging.ERROR)

@@ -1,13 +1,22 @@
 """`hf-contrastive whiten MODEL DATA`."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from hf_contrastive.errors import ContrastiveError
+from hf_contrastive.commands.shared import (
+    DataName,
+    Device,
+    MaxLength,
+    MaxRows,
+    Pooler,
+    Revision,
+    Split,
+    errors_as_messages,
+    log_messages,
+)
 
 
 def whiten(
@@ -21,21 +30,20 @@ def whiten(
     columns: Annotated[
         list[str] | None, typer.Option("--column", help="Column of sentences; may be given again. Recognised.")
     ] = None,
-    data_name: Annotated[str | None, typer.Option(help="Configuration of a Hub dataset.")] = None,
-    split: Annotated[str, typer.Option(help="Split of a Hub dataset.")] = "train",
-    max_rows: Annotated[int | None, typer.Option(help="Only the first rows of DATA.")] = None,
-    pooler: Annotated[str | None, typer.Option(help="Default: what the model's own files say, else avg.")] = None,
-    max_length: Annotated[int | None, typer.Option(help="Tokens a sentence; default: the model's own.")] = None,
+    data_name: DataName = None,
+    split: Split = "train",
+    max_rows: MaxRows = None,
+    pooler: Pooler = None,
+    max_length: MaxLength = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Sentences at a time.")] = 64,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; default: the first accelerator.")] = None,
-    revision: Annotated[str, typer.Option(help="Branch, tag or commit on the Hub.")] = "main",
+    device: Device = None,
+    revision: Revision = "main",
 ) -> None:
     """Give a model a last layer after which its vectors have mean 0 and covariance identity."""
     from hf_contrastive.whiten import whiten as run
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("hf_contrastive").setLevel(logging.INFO)
-    try:
+    log_messages()
+    with errors_as_messages():
         fitted = run(
             model,
             data,
@@ -52,8 +60,6 @@ def whiten(
             device=device,
             revision=revision,
         )
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error
     size, width = fitted.weight.shape
     Console().print(
         f"{output}: {size} of {width} dimensions, {100 * fitted.kept:.2f}% of the variance; "

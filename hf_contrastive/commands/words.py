@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from hf_contrastive.errors import ContrastiveError
+from hf_contrastive.commands.shared import errors_as_messages
 
 if TYPE_CHECKING:
     from hf_contrastive.models import WordVectors
@@ -25,10 +25,8 @@ def neighbours(
     """Print the nearest words by cosine."""
     from hf_contrastive.evaluation import neighbours_table
 
-    try:
+    with errors_as_messages(OSError):
         table, _ = neighbours_table(load(model), words, k)
-    except (ContrastiveError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
     Console().print(table)
 
 
@@ -45,7 +43,7 @@ def evaluate(
     from hf_contrastive.evaluation import evaluate_analogies, evaluate_word_similarity, similarity_table
 
     console = Console()
-    try:
+    with errors_as_messages(OSError):
         vectors = load(model)
         result = evaluate_word_similarity(vectors, similarity, oov)
         console.print(similarity_table(result.scores, f"word similarity, unknown words: {oov}"))
@@ -54,8 +52,6 @@ def evaluate(
             for name, part in (("semantic", answers.semantic), ("syntactic", answers.syntactic)):
                 value = "-" if part.accuracy is None else f"{100 * part.accuracy:.2f}%"
                 console.print(f"analogies, {name}: {value}", highlight=False)
-    except (ContrastiveError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
 
 
 @app.command()
@@ -64,11 +60,9 @@ def export(
     output: Annotated[Path, typer.Argument(help=".txt (word2vec text) or .bin (binary), for gensim; .gz zips.")],
 ) -> None:
     """Write vectors in a format of word2vec's, which gensim's KeyedVectors reads."""
-    try:
+    with errors_as_messages(OSError):
         vectors = load(model)
         vectors.save_word2vec(output, binary=is_binary(output))
-    except (ContrastiveError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
     Console().print(f"{output}: {len(vectors):,} words, {vectors.vectors.shape[1]} numbers each", highlight=False)
 
 

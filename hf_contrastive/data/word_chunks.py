@@ -59,5 +59,13 @@ def _counted(starts: np.ndarray, words: int, cuts: int) -> tuple[str, str, str]:
 
 
 def collate_chunks(rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """Chunks one behind the other."""
-    return {name: torch.cat([row[name] for row in rows]) for name in ("ids", "sentences")}
+    """Chunks one behind the other; sentences are numbered by chunk, so that no window reaches into another chunk.
+
+    Chunks of one sentence, which was cut, can be anywhere in a batch: their words are no neighbours.
+    """
+    sentences, following = [], 0
+    for row in rows:
+        numbers = row["sentences"]
+        sentences.append(numbers - numbers[0] + following)
+        following = int(sentences[-1][-1]) + 1
+    return {"ids": torch.cat([row["ids"] for row in rows]), "sentences": torch.cat(sentences)}

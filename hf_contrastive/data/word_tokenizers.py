@@ -4,13 +4,13 @@ import unicodedata
 from collections.abc import Callable
 from string import ascii_lowercase, ascii_uppercase
 
-from hf_contrastive.errors import RecipeError, did_you_mean
+from hf_contrastive.registry import Registry
 
 # One sentence or paragraph to its words, none of them with white space in it. A very long line may be given in pieces
 # that were cut at white space.
 WordTokenizer = Callable[[str], list[str]]
 
-_REGISTRY: dict[str, WordTokenizer] = {}
+_REGISTRY: Registry[WordTokenizer] = Registry("a word tokenizer", "tokenizer")
 
 
 def register_word_tokenizer(name: str) -> Callable[[WordTokenizer], WordTokenizer]:
@@ -18,14 +18,7 @@ def register_word_tokenizer(name: str) -> Callable[[WordTokenizer], WordTokenize
 
     Cached corpora know a tokeniser by its name: give one that was changed another name.
     """
-
-    def add(tokenizer: WordTokenizer) -> WordTokenizer:
-        if _REGISTRY.get(name, tokenizer) is not tokenizer:
-            raise ValueError(f"a word tokenizer called {name!r} is registered already")
-        _REGISTRY[name] = tokenizer
-        return tokenizer
-
-    return add
+    return _REGISTRY.register(name)
 
 
 def word_tokenizer(name: str) -> WordTokenizer:
@@ -34,9 +27,7 @@ def word_tokenizer(name: str) -> WordTokenizer:
     Raises:
         RecipeError: unknown name, with the nearest known one.
     """
-    if name not in _REGISTRY:
-        raise RecipeError(f"tokenizer: unknown word tokenizer {name!r}{did_you_mean(name, sorted(_REGISTRY))}")
-    return _REGISTRY[name]
+    return _REGISTRY.named(name)
 
 
 _DIGITS = tuple(

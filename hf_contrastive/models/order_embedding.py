@@ -35,11 +35,10 @@ class OrderEmbeddingConfig(PretrainedConfig):
 class OrderEmbeddingModel(PreTrainedModel):
     """One table of points; x is below y in the hierarchy where no coordinate of y is above that of x.
 
-    Points are the absolute values of the table, so general concepts lie near the origin. Vendrov et al.'s code for
-    images and captions does the same; their code for WordNet sets what is negative to zero before every step. Here a
-    step touches few rows: an absolute value is taken of those alone, and no coordinate is stuck at zero, where a
-    rectifier in the lookup would have no gradient. Rows begin standard normal, as in Torch7's LookupTable, which they
-    use.
+    No coordinate is negative, so general concepts lie near the origin: rows begin standard normal, as in Torch7's
+    LookupTable, and what is negative is set to zero, at the beginning and after every step (`project_`), as in Vendrov
+    et al.'s code for WordNet. Their code for images and captions takes absolute values instead; there a coordinate
+    that should be zero never is, and WordNet is learned more slowly.
     """
 
     config_class = OrderEmbeddingConfig
@@ -53,10 +52,16 @@ class OrderEmbeddingModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if module is self:
             nn.init.normal_(self.concept_embeddings)
+            self.project_()
+
+    @torch.no_grad()
+    def project_(self) -> None:
+        """Set what is negative to zero: what a step may leave behind."""
+        self.concept_embeddings.clamp_(min=0)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Points [..., D], none of them negative, of concept ids [...]."""
-        return rows_of(self.concept_embeddings, ids)[0].abs()
+        return rows_of(self.concept_embeddings, ids)[0]
 
     def violation(self, children: Tensor, ancestors: Tensor) -> Tensor:
         """By how much each ancestor fails to be above its child.
@@ -85,7 +90,7 @@ class OrderEmbeddingModel(PreTrainedModel):
         """
         pool = _Pool(candidates)
         rows, entries = rows_of(self.concept_embeddings, anchors, pool.ids)
-        return pool.violations(rows.abs(), entries.abs(), side)
+        return pool.violations(rows, entries, side)
 
     def violations(
         self, children: Tensor, ancestors: Tensor, pools: Sequence[Tensor], side: str
@@ -102,8 +107,8 @@ class OrderEmbeddingModel(PreTrainedModel):
             [B], and [B, P] or [B, K] for each pool.
         """
         made = [_Pool(pool) for pool in pools]
-        rows = rows_of(self.concept_embeddings, children, ancestors, *(pool.ids for pool in made))
-        below, above, *entries = (part.abs() for part in rows)
+        looked_up = rows_of(self.concept_embeddings, children, ancestors, *(pool.ids for pool in made))
+        below, above, *entries = looked_up
         kept = below if side == "ancestor" else above
         found = [pool.violations(kept, entry, side) for pool, entry in zip(made, entries, strict=True)]
         return violation(below, above), found
@@ -111,7 +116,7 @@ class OrderEmbeddingModel(PreTrainedModel):
     @torch.no_grad()
     def points(self, ids: Tensor | None = None) -> Tensor:
         """Points [..., D] of concept ids [...], or all [C, D], detached: what samplers read and what is published."""
-        return (self.concept_embeddings if ids is None else self.concept_embeddings[ids]).abs()
+        return self.concept_embeddings.detach() if ids is None else self.concept_embeddings[ids]
 
 
 class _Pool:

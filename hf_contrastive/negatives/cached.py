@@ -14,6 +14,8 @@ class CachedNegatives(NegativeSampler):
     Renewal draws `cache_size` rows out of the union of the cache and `candidates` uniform ones, without replacement,
     in proportion to exp(similarity / temperature). Anchors share a slot where their keys agree modulo `slots`; a slot
     that another anchor filled is a start no worse than random, and false negatives are masked when they are used.
+    Where a row of the bank has come to hold another candidate, as the oldest sentences are overwritten, that place of
+    a cache counts as not filled.
 
     Args:
         k: negatives an anchor.
@@ -26,6 +28,7 @@ class CachedNegatives(NegativeSampler):
 
     needs = frozenset({"bank"})
     cache: Tensor
+    keys: Tensor
 
     def __init__(
         self,
@@ -48,6 +51,8 @@ class CachedNegatives(NegativeSampler):
         self.mask_duplicates = mask_duplicates
         # Rows counted from the start of the bank; -1: not filled yet.
         self.register_buffer("cache", torch.full((slots, cache_size), -1))
+        # Of what was in those rows, where candidates have keys.
+        self.register_buffer("keys", torch.zeros(slots, cache_size, dtype=torch.long))
 
     def sample(self, context: Context, k: int | None = None) -> Negatives:
         """Ids [B, k] out of each anchor's cache; in training renews the caches of these anchors."""
@@ -65,11 +70,14 @@ class CachedNegatives(NegativeSampler):
         return keys % len(self.cache)
 
     def _filled(self, context: Context, slots: Tensor) -> Tensor:
-        """Caches [B, cache_size] with random rows where nothing was cached yet."""
-        cached = self.cache[slots]
+        """Caches [B, cache_size] with random rows where nothing was cached yet, or what was is there no more."""
+        cached, span = self.cache[slots], context.regions["bank"]
         random = _drawn(context, tuple(cached.shape))
         # A bank of another size, in a run started from this one's state, would be read beyond its end.
-        return torch.where((cached < 0) | (cached >= len(context.regions["bank"])), random, cached)
+        empty = (cached < 0) | (cached >= len(span))
+        if context.candidate_keys is not None:
+            empty |= context.candidate_keys[cached.clamp(0, len(span) - 1) + span.start] != self.keys[slots]
+        return torch.where(empty, random, cached)
 
     def _renew(self, context: Context, slots: Tensor, cached: Tensor) -> None:
         pool = torch.cat([cached, _drawn(context, (len(slots), self.candidates))], dim=1)
@@ -86,11 +94,15 @@ class CachedNegatives(NegativeSampler):
         noise = torch.rand(scores.shape, generator=context.generator, device=scores.device)
         kept = (scores - (-noise.clamp(min=1e-20).log()).log()).topk(cached.shape[1], dim=1).indices  # Gumbel top-k
         # All processes write all caches, so that their copies, and what a checkpoint holds, stay the same.
-        slots, rows = context.gather(slots), context.gather(pool.gather(1, kept))
+        rows = pool.gather(1, kept)
+        keys = None if context.candidate_keys is None else context.gather(context.candidate_keys[ids.gather(1, kept)])
+        slots, rows = context.gather(slots), context.gather(rows)
         # Of several anchors with one slot the last one's rows are written, wherever writes have no order.
         last = torch.zeros(len(self.cache), dtype=torch.long, device=slots.device)
         last.scatter_reduce_(0, slots, torch.arange(len(slots), device=slots.device), "amax", include_self=False)
         self.cache[slots] = rows[last[slots]]
+        if keys is not None:
+            self.keys[slots] = keys[last[slots]]
 
 
 def _drawn(context: Context, shape: tuple[int, ...]) -> Tensor:

@@ -42,7 +42,7 @@ class KnownPairs(nn.Module):
         """Which pairs are known: anchors [B] and candidates [B, K] or [1, P] to bool [B, K] or [B, P]."""
         if not len(self):
             return torch.zeros_like(candidate_keys.expand(len(anchor_keys), -1), dtype=torch.bool)
-        anchor_keys = anchor_keys.long()
+        anchor_keys = anchor_keys.long().contiguous()
         place = torch.searchsorted(self.anchors, anchor_keys).clamp(max=len(self.anchors) - 1)
         begin, end = self.starts[place], self.starts[place + 1]
         end = torch.where(self.anchors[place] == anchor_keys, end, begin)
@@ -57,7 +57,7 @@ class KnownPairs(nn.Module):
             rows = torch.arange(len(self.anchors), device=place.device).repeat_interleave(self.starts.diff())
             self._search = distinct, rows * len(distinct) + torch.searchsorted(distinct, self.candidates.long())
         distinct, numbers = self._search
-        column = torch.searchsorted(distinct, wanted.long()).clamp_(max=len(distinct) - 1)
+        column = torch.searchsorted(distinct, wanted.long().contiguous()).clamp_(max=len(distinct) - 1)
         sought = (place * len(distinct)).unsqueeze(1) + column
         found = torch.searchsorted(numbers, sought).clamp_(max=len(numbers) - 1)
         return (numbers[found] == sought) & (distinct[column] == wanted)

@@ -19,6 +19,7 @@ class _Noise(NegativeSampler):
         shared: one pool [k] for the whole batch; else [B, k], k for each anchor.
         stands_for: negatives an anchor that the draws stand for: each counts `stands_for / k`. With it a shared pool
             estimates the loss that so many draws of each anchor's own would have, with less variance. Default: k.
+            Objectives that correct draws by log q take none: they weigh every draw by its probability.
         fresh: encode what was drawn anew, with gradient, where rows are sentences of an earlier step.
         mask_duplicates: leave out candidates whose text equals the anchor's or its positive's.
     """

@@ -8,36 +8,24 @@ Another package adds its own with an entry point in the group `hf_contrastive.sa
 
 import inspect
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from hf_contrastive.errors import RecipeError, did_you_mean
 from hf_contrastive.negatives.protocol import NegativeSampler
+from hf_contrastive.registry import Registry
 
-ENTRY_POINT_GROUP = "hf_contrastive.samplers"
-
-_REGISTRY: dict[str, type[NegativeSampler]] = {}
+_REGISTRY: Registry[type[NegativeSampler]] = Registry("a sampler", "negatives", "hf_contrastive.samplers")
 _Sampler = TypeVar("_Sampler", bound=type[NegativeSampler])
 
 
 def register(name: str) -> Callable[[_Sampler], _Sampler]:
     """Class decorator that makes a sampler known under `name`; a name can be taken once."""
-
-    def add(sampler: _Sampler) -> _Sampler:
-        if _REGISTRY.get(name, sampler) is not sampler:
-            raise ValueError(f"a sampler called {name!r} is registered already: {_REGISTRY[name].__qualname__}")
-        _REGISTRY[name] = sampler
-        return sampler
-
-    return add
+    return _REGISTRY.register(name)  # type: ignore[return-value]
 
 
 def registered() -> dict[str, type[NegativeSampler]]:
     """Every sampler by name, those of installed packages included."""
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        if entry.name not in _REGISTRY:
-            register(entry.name)(entry.load())
-    return dict(sorted(_REGISTRY.items()))
+    return _REGISTRY.known()
 
 
 def build_sampler(config: dict[str, Any] | str, **shared: Any) -> NegativeSampler:
@@ -57,11 +45,9 @@ def build_sampler(config: dict[str, Any] | str, **shared: Any) -> NegativeSample
         raise RecipeError(f"negatives: {config!r} is not a sampler name or a mapping with the key name")
     options = dict(config)
     name = options.pop("name")
-    samplers = registered()
-    if name not in samplers:
-        raise RecipeError(f"negatives: unknown sampler {name!r}{did_you_mean(name, samplers)}")
+    sampler = _REGISTRY.named(name)
     # A Python name cannot be a keyword: the option `lambda` is the argument `lambda_`.
-    arguments = {argument.rstrip("_"): argument for argument in _arguments(samplers[name])}
+    arguments = {argument.rstrip("_"): argument for argument in _arguments(sampler)}
     for option in options:
         if option not in arguments:
             raise RecipeError(f"negatives: sampler {name} has no option {option!r}{did_you_mean(option, arguments)}")
@@ -74,7 +60,7 @@ def build_sampler(config: dict[str, Any] | str, **shared: Any) -> NegativeSample
     given = {arguments[option]: value for option, value in options.items()}
     common = {key: value for key, value in shared.items() if key in arguments.values() and key not in given}
     try:
-        return samplers[name](**given, **common)
+        return sampler(**given, **common)
     except (TypeError, ValueError) as error:
         raise RecipeError(f"negatives: sampler {name}: {error}") from error
 

@@ -11,7 +11,8 @@ from hf_contrastive.negatives.registry import register
 class SelfAdversarial(NegativeSampler):
     """Another sampler's proposals, weighted by softmax(alpha * similarity) over the usable ones of each anchor.
 
-    The weights of an anchor sum to the number of its usable proposals: `alpha: 0` is the part itself.
+    The weights of an anchor sum to the number of its usable proposals: `alpha: 0` is the part itself. RotatE's own sum
+    to 1: those of a part that draws with `stands_for: 1`, where none of its draws is masked.
 
     Args:
         part: whose proposals are weighted.

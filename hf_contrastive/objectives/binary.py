@@ -42,7 +42,8 @@ class _LossOfPairs(torch.autograd.Function):
 class NegativeSampling(Objective):
     """-log sigmoid(s_p) - sum_n w_n log sigmoid(-s_n) (Mikolov et al., 2013, equation 4).
 
-    With self-adversarial weights and a margin it is the loss of RotatE (Sun et al., 2019).
+    With a margin and self-adversarial weights that sum to 1, which `self_adversarial` gives around draws with
+    `stands_for: 1`, it is the loss of RotatE (Sun et al., 2019, equation 5).
 
     Args:
         temperature: scores are inner products divided by it.

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import logging
 from dataclasses import fields
 from typing import Any
 
@@ -13,12 +14,15 @@ from hf_contrastive.augmentations import Augmentation, build_augmentation
 from hf_contrastive.data import check_labels, label_names, load_known_pairs
 from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.negatives import InBatchNegatives, NegativeSampler, build_negatives
+from hf_contrastive.negatives import CachedNegatives, InBatchNegatives, NegativeSampler, build_negatives
 from hf_contrastive.objectives import OBJECTIVES, Objective, Order, Triplet
 from hf_contrastive.training.bank import SentenceBank
+from hf_contrastive.training.corrected_draws import check_corrected_draws
 from hf_contrastive.training.model import ContrastiveModel
 from hf_contrastive.training.pair_classification import PairClassificationModel
 from hf_contrastive.training.sentence_model import SentenceModel
+
+logger = logging.getLogger(__name__)
 
 
 def contrastive_model(
@@ -115,6 +119,7 @@ def check_sampler(negatives: NegativeSampler, objective: Objective, name: str) -
         raise RecipeError(
             f"objective: {name} needs negatives drawn with a known probability; use uniform, or objective: infonce"
         )
+    check_corrected_draws(negatives, objective, name)
 
 
 def check_no_negatives(negatives: Any, options: NegativesArguments) -> None:
@@ -170,7 +175,27 @@ def check_rows(dataset: Any, model: SentenceModel, augmented: bool) -> int:
     assert isinstance(model, ContrastiveModel)
     check_views(views, model.same_dropout_mask, augmented)
     check_regions(model.negatives, views)
+    if isinstance(dataset, Dataset):
+        warn_of_short_caches(model, len(dataset))
     return views
+
+
+def warn_of_short_caches(model: ContrastiveModel, rows: int) -> None:
+    """Say that caches of hard negatives cannot last where the bank forgets their rows before their anchor comes again.
+
+    An anchor comes by every `rows` sentences. About 1 / 6 of its cache is left then in a bank of as many, a half in
+    one of twice as many.
+    """
+    bank = model.contrast.bank
+    if bank is None or len(bank) >= 2 * rows:
+        return
+    if any(isinstance(module, CachedNegatives) for module in model.negatives.modules()):
+        logger.warning(
+            "negatives: cached: a bank of %s sentences has overwritten most of what an anchor cached before the "
+            "anchor comes again, %s rows later: its draws are then nearly uniform; set bank_size to %s or more, or "
+            "use adversarial",
+            *(f"{number:,}" for number in (len(bank), rows, 2 * rows)),
+        )
 
 
 def check_views(views: int, same_dropout_mask: bool, augmented: bool) -> None:

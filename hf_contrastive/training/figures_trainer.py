@@ -38,6 +38,7 @@ class FiguresTrainer(Trainer):
         self._figures: dict[str, tuple[Tensor, int]] = {}  # sum and number of steps since the last log
         self._learned: list[NegativeSampler] = []
         self._train_seconds = 0.0  # since the last log
+        self._mark: float | None = None  # up to when they are counted; none while there is no training
         self._train_count = 0
         self._seconds_before: float | None = None  # of earlier starts and logs of this run
         # The Trainer wants a dataset before it evaluates; `evaluate` below asks the evaluator instead.
@@ -80,15 +81,22 @@ class FiguresTrainer(Trainer):
         return self.accelerator.clip_grad_norm_(ours, self.args.max_grad_norm)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """One forward and backward pass, timed for the log."""
-        start = time.perf_counter()
+        """One forward and backward pass."""
+        if self._mark is None:
+            self._mark = time.perf_counter()
         if self._seconds_before is None:
             self._seconds_before = logged_seconds(self.state)
         self.set_step(self.state.global_step)
         loss = super().training_step(model, inputs, num_items_in_batch)
-        self._train_seconds += time.perf_counter() - start
         self._train_count += self.count(inputs)
         return loss
+
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        """The Trainer's own, left out of the seconds of training: those are data, passes and optimizer."""
+        if self._mark is not None:
+            self._train_seconds += time.perf_counter() - self._mark
+        super()._maybe_log_save_evaluate(*args, **kwargs)
+        self._mark = None if self._mark is None else time.perf_counter()
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -105,7 +113,7 @@ class FiguresTrainer(Trainer):
         if "loss" in logs and self._figures:
             for name, (total, steps) in self._figures.items():
                 logs[name] = (gather_rows(total.reshape(1).float()) / steps).mean().item()
-            # All ranks together; the optimizer and evaluation are not counted.
+            # All ranks together; logging, saving and evaluation are not counted.
             rate = world_size() * self._train_count / max(self._train_seconds, 1e-9)
             logs[f"{self.counted}_per_second"] = rate
             self._seconds_before = (self._seconds_before or 0.0) + self._train_seconds

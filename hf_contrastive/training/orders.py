@@ -74,12 +74,14 @@ class ContrastiveOrderModel(nn.Module):
         generator = self.draws.generator(children.device, self.training)
         of_child = torch.rand(len(children), generator=generator, device=children.device) < 0.5
         total, own = torch.zeros((), device=children.device), torch.zeros((), device=children.device)
-        figures: dict[str, Tensor] = {}
+        sides: list[tuple[Tensor, dict[str, Tensor]]] = []
         for side, rows in (("child", of_child), ("ancestor", ~of_child)):
             if bool(rows.any()):
                 made = self._one_side(side, children[rows], ancestors[rows], generator)
-                total, figures = total + made.loss * rows.sum(), figures | made.figures
+                total = total + made.loss * rows.sum()
+                sides.append((rows.sum(), made.figures))
                 own = own if made.own is None else own + made.own
+        figures = mean_by_rows(sides)
         figures["loss_of_a_pair"] = total.detach() / max(1, len(children))
         return ContrastiveOutput(loss=total + own, metrics=figures)
 
@@ -96,8 +98,7 @@ class ContrastiveOrderModel(nn.Module):
             return -self.order.violation_of_candidates(kept, ids, side)
 
         context = table_context(
-            # The orthant's points, for samplers that look at them.
-            self.order.points() if self.negatives.reads_vectors else self.order.concept_embeddings,
+            self.order.points(),
             self.order.points(kept),
             target,
             self.negatives,
@@ -110,6 +111,16 @@ class ContrastiveOrderModel(nn.Module):
             score=detached,
         )
         return contrast(self.negatives, self.objective, context, score, self.training)
+
+
+def mean_by_rows(parts: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> dict[str, Tensor]:
+    """Figures of parts of a batch, each weighted by how many rows the part has, over the parts that have it."""
+    figures: dict[str, Tensor] = {}
+    for name in dict.fromkeys(name for _, figured in parts for name in figured):
+        rows, values = zip(*((count, figured[name]) for count, figured in parts if name in figured), strict=True)
+        weights = torch.stack(rows).float()
+        figures[name] = (weights * torch.stack(values)).sum() / weights.sum()
+    return figures
 
 
 def contrastive_order_model(
@@ -167,6 +178,14 @@ class OrderTrainer(TableTrainer):
         children, ancestors = pairs.unbind(1)
         rows = TensorRows(children=children, ancestors=ancestors)
         super().__init__(model, args, train_dataset=rows, evaluator=evaluator, data_collator=rows.collate, **kwargs)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """As tables have it; every step is followed by a projection onto the orthant."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        if is_new:
+            optimizer.register_step_post_hook(lambda *_: self.contrastive_model.order.project_())
+        return optimizer
 
     def count(self, inputs: dict[str, Any]) -> int:
         """Pairs."""

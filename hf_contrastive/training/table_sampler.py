@@ -4,6 +4,7 @@ from hf_contrastive.arguments import SamplerArguments
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.negatives import CachedNegatives, NegativeSampler, build_negatives
 from hf_contrastive.objectives import Objective
+from hf_contrastive.training.corrected_draws import check_corrected_draws
 from hf_contrastive.training.distributed import world_size
 
 REGIONS = frozenset({"bank", "counts"})  # what tables have of what samplers may need
@@ -36,6 +37,7 @@ def table_sampler(
         raise RecipeError(f"negatives: {what} have no {', '.join(missing)}; use unigram, uniform or adversarial")
     if objective.needs_log_q and not sampler.gives_log_q:
         raise RecipeError(f"objective: {name} needs negatives drawn with a known probability; use unigram or uniform")
+    check_corrected_draws(sampler, objective, name)
     if world_size() > 1 and any(isinstance(module, CachedNegatives) for module in sampler.modules()):
         raise RecipeError("negatives: cached keeps caches that ranks do not share for tables; start one process")
     return sampler

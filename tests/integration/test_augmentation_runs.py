@@ -26,7 +26,7 @@ def test_killed_and_resumed_on_other_workers_ends_with_the_same_bits(tmp_path: P
         "two_encoders": True,
     }
     whole, cut = make_run(tmp_path / "whole", **options), make_run(tmp_path / "cut", **options)
-    run_recipe(whole)
+    train_alone(whole)
     train_until_killed(cut, 21)  # 15 steps an epoch: in the second
     assert_stops_between(cut, 16)
     done = train_alone(cut, "--dataloader_num_workers", "2")

@@ -135,6 +135,7 @@ def test_every_kind_of_order_run_learns_and_leaves_a_folder(tmp_path: Path, opti
     tables = final_weights(run)
     assert tables.keys() == {"concept_embeddings"}
     assert torch.equal(tables["concept_embeddings"], model.concept_embeddings) and len(hierarchy.names) == 40
+    assert model.concept_embeddings.min() == 0  # steps are followed by a projection
     found = evaluate_hypernymy(model, hierarchy, "test")
     assert (found.accuracy, found.auc) == (results["after"]["accuracy"], results["after"]["auc"])
     assert results["after"]["protocol"] == sizes["protocol"] and results["leaks"] == hierarchy.leaks

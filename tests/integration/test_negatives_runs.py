@@ -44,9 +44,12 @@ def test_a_mixture_with_lambda_1_is_the_plain_sampler_bit_for_bit(tmp_path: Path
     ],
     ids=lambda options: str(options)[:60],
 )
-def test_every_source_of_negatives_trains_and_stays_out_of_the_folder(tmp_path: Path, options: dict) -> None:
+def test_every_source_of_negatives_trains_and_stays_out_of_the_folder(
+    tmp_path: Path, options: dict, caplog: pytest.LogCaptureFixture
+) -> None:
     run = make_run(tmp_path / "run", bank_size=64, **options)
     results = run_recipe(run)
+    assert ("overwritten most of what an anchor cached" in caplog.text) == ("cached" in options["negatives"])
     log = log_of(run, 12)
     losses = [entry["loss"] for entry in log]
     assert all(map(math.isfinite, losses)) and any(loss != 0 for loss in losses)

@@ -47,7 +47,7 @@ KINDS: list[dict[str, Any]] = [
     {"known_cooccurrences": 20},
     {"negatives": {"name": "self_adversarial", "part": UNIGRAM, "alpha": 1.0}},
     {"negatives": MIXTURE},
-    {"negatives": {**ACE, "part": {"name": "unigram", "k": 32}, "noise": 0.3}, "negatives_per_pair": True},
+    {"negatives": {**ACE, "part": {"name": "unigram", "k": 32}, "noise": 0.6}, "negatives_per_pair": True},
     {"negatives": [UNIGRAM, {"name": "cached", "k": 2}], "gradient_accumulation_steps": 2},
 ]
 
@@ -58,7 +58,9 @@ def test_every_kind_of_run_learns_and_leaves_a_folder(tmp_path: Path, options: d
     results = run_recipe(run)
     log = log_of(run)
     losses = [entry["loss_of_a_pair"] for entry in log]
-    assert all(map(math.isfinite, losses)) and sum(losses[-2:]) < 0.9 * sum(losses[:2])
+    # An adversary that is learned raises the loss as it gets better; that similar words end near each other is below.
+    share = 1.1 if "adversarial" in str(options) else 0.9
+    assert all(map(math.isfinite, losses)) and sum(losses[-2:]) < share * sum(losses[:2])
     assert {"words", "pairs", "words_per_second", "train_seconds", "learning_rate"} <= log[0].keys()
     assert ("negatives" in log[0]) == (options.get("objective") not in WITHOUT_NEGATIVES) and log[0]["pairs"] > 100
     assert spearman(results) > 0.5
@@ -75,6 +77,12 @@ def test_every_kind_of_run_learns_and_leaves_a_folder(tmp_path: Path, options: d
     model = WordEmbeddingModel.from_pretrained(run / "out/final")
     assert all(torch.equal(tables[name], value) for name, value in model.state_dict().items())
     assert not {p.suffix for p in (run / "out/final").rglob("*") if p.is_file()} & {".bin", ".pt", ".pth", ".pkl"}
+
+
+@pytest.mark.parametrize("objective", ["nce", "sampled_softmax"])
+def test_an_objective_alone_is_enough(tmp_path: Path, objective: str) -> None:
+    run = make_word_run(tmp_path / "run", objective=objective, negatives=None, max_steps=2, eval_strategy="no")
+    assert run_recipe(run)["steps"] == 2
 
 
 def test_the_folder_gives_the_same_vectors_to_everyone(tmp_path: Path) -> None:
@@ -193,6 +201,7 @@ def test_a_recipe_says_what_counts_as_a_negative(tmp_path: Path, monkeypatch: py
         ({"negatives": "in_batch"}, "negatives: words have no positives; use unigram, uniform or adversarial"),
         ({"negatives": [UNIGRAM, "hard"]}, "negatives: words have no hard; use unigram"),
         ({"negatives": {"name": "unigram", "stands_for": 0}}, "stands_for must be greater than 0"),
+        ({"objective": "nce"}, "negatives: stands_for gives .* leave stands_for out"),
         ({"negatives": {"name": "filtered", "part": UNIGRAM, "known": "p.tsv"}}, "only sentences have files of known"),
         ({"words_per_draw": 24}, "words_per_draw: must be a multiple of 16, got 24"),
         ({"words_per_draw": 16, "negatives_per_pair": True}, "share draws leave no room for negatives_per_pair"),

@@ -1,11 +1,16 @@
 """The cache of hard negatives: it hardens, keeps out false negatives, and survives what a run does to it."""
 
+import logging
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from contexts import bank_context
 
 from hf_contrastive.errors import RecipeError
-from hf_contrastive.negatives import CachedNegatives, Context, build_sampler
+from hf_contrastive.negatives import CachedNegatives, Context, Joined, QueueNegatives, build_sampler
+from hf_contrastive.training.build import warn_of_short_caches
 
 B, BANK, WIDTH = 5, 200, 8
 OPTIONS = {"k": 6, "cache_size": 8, "candidates": 12, "slots": 64, "temperature": 0.02}
@@ -118,3 +123,49 @@ def test_of_anchors_with_one_slot_the_last_one_is_kept() -> None:
     shared.sample(context)
     alone.sample(at(0, anchor_keys=torch.tensor([0, 1, 2, 3, 4])))
     assert torch.equal(shared.cache[1], alone.cache[3]) and torch.equal(shared.cache[0], alone.cache[4])
+
+
+def test_rows_that_hold_another_candidate_now_are_drawn_anew() -> None:
+    """A ring of sentences is overwritten: what was hard to one of them says nothing of the next."""
+    sampler, keys = CachedNegatives(**OPTIONS), at(0).candidate_keys
+    for step in range(60):
+        sampler.sample(at(step))
+    overwritten = keys.clone()
+    gone = sampler.cache[:B, ::2].flatten().unique()
+    overwritten[B + gone] += 10_000
+    before = sampler.cache[:B].clone()
+    sampler.eval()
+    proposed = torch.cat([sampler.sample(at(s, candidate_keys=overwritten), k=500).ids - B for s in range(3)], 1)
+    for own, ids in zip(before, proposed, strict=True):
+        kept = [row for row in own.tolist() if row not in gone]
+        share = torch.isin(ids, torch.tensor(kept)).float().mean().item() if kept else 0.0
+        assert share == pytest.approx(len(kept) / 8, abs=0.08)  # each place of a cache is drawn alike
+        # Fresh random rows each time instead of the four or more that were overwritten.
+        others = ids[~torch.isin(ids, torch.tensor(kept, dtype=torch.long))]
+        assert len(others.unique()) > 8
+    other = CachedNegatives(**OPTIONS)
+    other.load_state_dict(sampler.state_dict())
+    again, first = (s.eval().sample(at(7, candidate_keys=overwritten)).ids for s in (other, sampler))
+    assert torch.equal(again, first)
+
+
+def test_a_cache_of_a_ring_that_turns_is_renewed_with_what_the_ring_holds() -> None:
+    sampler, keys = CachedNegatives(**OPTIONS), at(0).candidate_keys
+    for step in range(30):
+        turned = keys + 10_000 * step
+        sampler.sample(at(step, candidate_keys=turned))
+        assert torch.equal(sampler.keys[:B], turned[B + sampler.cache[:B]])
+
+
+@pytest.mark.parametrize(("rows", "warned"), [(100, False), (101, True)])
+def test_a_bank_too_small_for_caches_to_last_is_told(
+    caplog: pytest.LogCaptureFixture, rows: int, warned: bool
+) -> None:
+    bank: Any = SimpleNamespace(bank=range(200))
+    queue = QueueNegatives()
+    with caplog.at_level(logging.WARNING, "hf_contrastive"):
+        for negatives in (queue, Joined([queue, CachedNegatives(slots=4)])):
+            model: Any = SimpleNamespace(contrast=bank, negatives=negatives)
+            warn_of_short_caches(model, rows)
+    assert len(caplog.messages) == warned
+    assert not warned or "a bank of 200 sentences" in caplog.text and "bank_size to 202 or more" in caplog.text

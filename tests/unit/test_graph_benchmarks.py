@@ -11,8 +11,11 @@ import kg
 import kg_contestant
 import kg_study
 import pytest
+import torch
+from contexts import bank_context
 from graph_runs import make_graph_run, make_order_run
 
+from hf_contrastive.negatives import build_sampler
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import train
 
@@ -31,6 +34,18 @@ def test_a_contestant_measures(contestant: str, part: str, tmp_path: Path, monke
     monkeypatch.setenv("HF_CONTRASTIVE_DATA", str(tmp_path))
     job: dict[str, Any] = {**SETTINGS, "interaction": "complex", "contestant": contestant, "part": part, "seed": 1}
     assert 0 < kg_contestant.measure(job)["triples_per_second"] < 1e7
+
+
+def test_self_adversarial_weights_of_study_and_recipe_are_those_of_rotate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sun et al. (2019), equation 5: softmax(alpha x score) over an anchor's draws."""
+    monkeypatch.setenv("HF_CONTRASTIVE_DATA", ".")
+    recipe = load_recipe(kg_study.RECIPE)
+    for config in (*recipe.negatives.sampler_configs, kg_study.SOURCES["self_adversarial"]["negatives"]):
+        sampler, context = build_sampler(config), bank_context(4, 100)
+        drawn = sampler.sample(context)
+        scores = torch.einsum("bd,bkd->bk", context.anchors, context.vectors(drawn.ids))
+        assert drawn.mask.all() and drawn.mask.shape == (4, 16)
+        torch.testing.assert_close(sampler.weigh(drawn, context), scores.softmax(1))
 
 
 def test_contestants_take_turns_and_go_on(tmp_path: Path) -> None:

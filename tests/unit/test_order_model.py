@@ -29,7 +29,7 @@ from hf_contrastive.arguments import GraphNegativesArguments, OrderModelArgument
 from hf_contrastive.data import Hierarchy
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.models import OrderEmbeddingConfig, OrderEmbeddingModel
-from hf_contrastive.negatives import Context, NegativeSampler, SelfAdversarial, build_sampler
+from hf_contrastive.negatives import Context, Negatives, NegativeSampler, SelfAdversarial, build_sampler
 from hf_contrastive.objectives import Objective, Order, Triplet
 from hf_contrastive.training.model import ContrastiveOutput
 from hf_contrastive.training.orders import ContrastiveOrderModel, contrastive_order_model
@@ -151,6 +151,33 @@ def test_an_adversary_learns_from_what_each_negative_costs_and_leaves_the_table_
     )
     assert_loss_and_gradients(model, output, loop(model, "order", told, sum(told.rows, [])), own)
     assert dense(sampler.generator.candidate_projection).norm() > 0
+
+
+class Figuring(NegativeSampler):
+    """Concept 0 for all; notes the mean key of the anchors, and that of those whose child is replaced."""
+
+    needs = frozenset({"bank"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Tensor] = []
+
+    def sample(self, context: Context, k: int | None = None) -> Negatives:
+        assert context.anchor_keys is not None
+        self.asked.append(context.anchor_keys.double())
+        self.figures = {"mean_key": self.asked[-1].mean()}
+        if bool((context.anchor_keys >= C).all()):
+            self.figures["mean_key_of_child"] = self.asked[-1].mean()
+        return Negatives(torch.zeros(1, dtype=torch.long), torch.ones(len(context.anchors), 1, dtype=torch.bool))
+
+
+def test_figures_are_means_over_the_pairs_of_both_sides() -> None:
+    sampler = Figuring()
+    metrics = make("order", sampler)(torch.arange(30) % C, torch.arange(30) % 4).metrics
+    of_child, of_ancestor = sampler.asked
+    assert len(of_child) + len(of_ancestor) == 30 and len(of_child) != len(of_ancestor)
+    assert metrics["mean_key"].item() == pytest.approx(torch.cat(sampler.asked).mean().item())
+    assert metrics["mean_key_of_child"].item() == pytest.approx(of_child.mean().item())
 
 
 # --- built from arguments ---

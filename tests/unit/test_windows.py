@@ -136,4 +136,14 @@ def test_cuts_are_counted_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_batch_is_its_chunks_one_behind_the_other() -> None:
     chunks = WordChunks(corpus([3, 4, 2]), 3)
     batch = collate_chunks([chunks[1], chunks[0]])
-    assert as_lists(batch) == ([3, 4, 5, 6, 0, 1, 2], [1, 1, 1, 1, 0, 0, 0])
+    assert as_lists(batch) == ([3, 4, 5, 6, 0, 1, 2], [0, 0, 0, 0, 1, 1, 1])
+
+
+def test_no_window_crosses_the_seam_of_chunks_cut_out_of_one_sentence() -> None:
+    chunks = WordChunks(corpus([50]), 10)
+    batch = collate_chunks([chunks[0], chunks[2], chunks[1]])
+    found = make_windows(batch["ids"], batch["sentences"], 2, 16, dynamic=False)
+    block, center, word = found.pairs.nonzero(as_tuple=True)
+    pairs = zip(found.centers[block, center].tolist(), found.words[block, word].tolist(), strict=True)
+    inside = [(a, b) for a in range(30) for b in range(30) if 0 < abs(a - b) <= 2 and a // 10 == b // 10]
+    assert sorted(pairs) == inside

@@ -1,5 +1,6 @@
 """Word tokenisers, by example and by what they are defined to be."""
 
+import copy
 import re
 import unicodedata
 from itertools import groupby
@@ -46,7 +47,7 @@ def test_words_are_runs_of_letters_and_marks(text: str) -> None:
 
 
 def test_tokenizers_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(word_tokenizers, "_REGISTRY", dict(word_tokenizers._REGISTRY))
+    monkeypatch.setattr(word_tokenizers, "_REGISTRY", copy.copy(word_tokenizers._REGISTRY))
     with pytest.raises(RecipeError, match="unknown word tokenizer 'text9'; did you mean 'text8'"):
         word_tokenizer("text9")
     with pytest.raises(RecipeError, match="'qqq'; choose from text8, whitespace, words"):

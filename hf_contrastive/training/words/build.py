@@ -75,6 +75,7 @@ def make_word_negatives(
 ) -> NegativeSampler:
     """The sampler a recipe means, checked against the objective, with known co-occurrences filtered out."""
     objective, name = OBJECTIVES[args.objective](1.0), args.objective
+    negatives = negatives.for_objective(name)
     sampler = table_sampler(negatives, "words", objective, name, model.dimension, args.seed, negatives.mask_positives)
     if negatives.words_per_draw and (sampler.reads_vectors or getattr(sampler, "shared", True)):
         raise RecipeError("words_per_draw: needs draws that look at no vectors; use unigram or uniform, shared: false")
