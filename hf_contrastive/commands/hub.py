@@ -17,13 +17,14 @@ def card(
     ] = None,
 ) -> None:
     """Write the model card of a finished run again, with mean and deviation over seeds where there are several."""
-    from hf_contrastive.hub import read_results, write_card
+    from hf_contrastive.hub import read_results, write_cards
 
     try:
-        path = write_card(run / "final", read_results(run), [read_results(other) for other in others or []])
+        paths = write_cards(run, read_results(run), [read_results(other) for other in others or []])
     except ContrastiveError as error:
         raise SystemExit(f"error: {error}") from error
-    Console().print(f"model card: {path}", highlight=False, soft_wrap=True)
+    for path in paths:
+        Console().print(f"model card: {path}", highlight=False, soft_wrap=True)
 
 
 def onnx(
@@ -42,7 +43,9 @@ def onnx(
 
 
 def publish(
-    folder: Annotated[Path, typer.Argument(help="Model folder: final/ of a finished run.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Model folder: final/ of a finished run, or adapter/, adapters of LoRA alone.")
+    ],
     repo_id: Annotated[str, typer.Argument(help="owner/name on the Hub; made where it is not there.")],
     private: Annotated[bool, typer.Option("--private", help="Make the repository private.")] = False,
     revision: Annotated[str | None, typer.Option(help="Branch; made where it is not there. Default: main.")] = None,

@@ -12,11 +12,11 @@ from hf_contrastive.arguments import is_hub_name
 from hf_contrastive.errors import CheckpointError
 from hf_contrastive.files import whole_file
 from hf_contrastive.hub.citations import citations
-from hf_contrastive.hub.kinds import KINDS, limits
+from hf_contrastive.hub.kinds import ADAPTER_SUMMARY, ADAPTER_TAGS, KINDS, limits
 from hf_contrastive.hub.pictures import draw_pictures
 from hf_contrastive.hub.recipe_text import portable, portable_recipe, recipe_yaml, sampler_names, settings
 from hf_contrastive.hub.scores import Row, eval_entries, eval_results, rows
-from hf_contrastive.hub.usage import usage
+from hf_contrastive.hub.usage import is_adapter, usage
 from hf_contrastive.hub.validate import validate_card
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
@@ -42,11 +42,28 @@ def read_results(run: Path) -> dict[str, Any]:
     return dict(results)
 
 
+def write_cards(run: Path, results: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> list[Path]:
+    """Write the card of the model in `final/` and, where LoRA was trained, of its adapters in `adapter/`.
+
+    Args:
+        run: `output_dir` of a finished run.
+        results, others: as in `write_card`.
+
+    Returns:
+        The cards' paths, that of the model first.
+
+    Raises:
+        CheckpointError: as `write_card`.
+    """
+    folders = [run / "final", *([run / "adapter"] if is_adapter(run / "adapter") else [])]
+    return [write_card(folder, results, others) for folder in folders]
+
+
 def write_card(folder: Path, results: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> Path:
     """Write `README.md`, its pictures and `.eval_results/` into a model folder; the same input gives the same bytes.
 
     Args:
-        folder: what a run left in `final/`.
+        folder: what a run left in `final/` or `adapter/`.
         results: what the run left in `results.json`.
         others: the same of runs that differ in their seed alone; tables then give mean and standard deviation.
 
@@ -56,7 +73,7 @@ def write_card(folder: Path, results: dict[str, Any], others: Sequence[dict[str,
     Raises:
         CheckpointError: no model in `folder`, or a run in `others` of another recipe.
     """
-    if not (folder / "config.json").is_file():
+    if not (folder / "config.json").is_file() and not is_adapter(folder):
         raise CheckpointError(f"{folder}: no config.json; name the folder final/ of a finished run")
     _check_same_but_seed(results, others)
     table = rows([results, *others])
@@ -88,19 +105,21 @@ def render_card(
     name = _name(folder, recipe)
     samplers = _samplers(values)
     base, datasets = _base_model(recipe), _datasets(recipe)
+    adapter = is_adapter(folder)
     seen = portable(recipe["train_data"]).rstrip("/").rpartition("/")[2]
     language = recipe.get("card_language", "").split()
     data = ModelCardData(
-        library_name=kind["library"],
+        library_name="peft" if adapter else kind["library"],
         pipeline_tag=kind["pipeline"],
         base_model=base,
+        base_model_relation="adapter" if adapter and base else None,
         datasets=[one for one in datasets if "/" in one] or None,
         language=language[0] if len(language) == 1 else language or None,
         license=recipe.get("card_license"),
         tags=list(
             dict.fromkeys(
                 [
-                    *kind["tags"],
+                    *(ADAPTER_TAGS if adapter else kind["tags"]),
                     "contrastive-learning",
                     "hf_contrastive",
                     *samplers,
@@ -116,10 +135,10 @@ def render_card(
         data,
         template_path=str(TEMPLATE),
         name=name,
-        summary=kind["summary"],
+        summary=f"{kind['summary']} {ADAPTER_SUMMARY}" if adapter else kind["summary"],
         base_model=base or portable(recipe.get("model_name_or_path", "")),
         datasets=", ".join(datasets) or seen,
-        usage=usage(task, folder),
+        usage=usage(task, folder, base),
         rows=table,
         has_before=any(row.score.before is not None for row in table),
         results_note=_results_note(results, others, table),

@@ -106,6 +106,16 @@ ORDER = _entry(
     year="2016",
     url="https://arxiv.org/abs/1511.06361",
 )
+LORA = _entry(
+    "inproceedings",
+    "hu-2022-lora",
+    title="{LoRA}: Low-Rank Adaptation of Large Language Models",
+    author="Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and Wang, Shean "
+    "and Wang, Lu and Chen, Weizhu",
+    booktitle="International Conference on Learning Representations",
+    year="2022",
+    url="https://arxiv.org/abs/2106.09685",
+)
 
 
 def citations(task: str, settings: dict[str, Any], samplers: list[str]) -> str:
@@ -125,4 +135,5 @@ def citations(task: str, settings: dict[str, Any], samplers: list[str]) -> str:
     used = [of_task[task]]
     used += [ACE] if "adversarial" in samplers else []
     used += [ROTATE] if "self_adversarial" in samplers else []
+    used += [LORA] if settings.get("lora_r") not in (None, 0, "0") else []
     return "\n\n".join(dict.fromkeys(entry.strip() for entry in used if entry))

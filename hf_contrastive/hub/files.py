@@ -1,12 +1,15 @@
 """Which files of a model folder are published: those of the formats that are read, and no others."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from hf_contrastive.arguments import is_hub_name
 from hf_contrastive.errors import CheckpointError
-from hf_contrastive.hub.usage import PLACE
-from hf_contrastive.hub.validate import check_private, validate_card
+from hf_contrastive.hub.usage import PLACE, is_adapter
+from hf_contrastive.hub.validate import check_private, front_matter, validate_card
+from hf_contrastive.models.lora import ADAPTER_CONFIG
 
 _PUBLISHED = re.compile(
     r"README\.md|\.eval_results/[\w.-]+\.yaml|training_curve\.png|alignment_uniformity\.png"
@@ -46,16 +49,25 @@ class ModelFiles:
         folder: the model folder.
         published: names inside the folder and in the repository, sorted.
         left_out: names of everything else in it.
+        base_model: of adapters, its name on the Hub.
     """
 
     folder: Path
     published: tuple[str, ...]
     left_out: tuple[str, ...]
+    base_model: str | None = None
 
     def content(self, name: str, repo_id: str) -> Path | bytes:
-        """What is uploaded of a file: the card with the repository's name in its code, all others as they are."""
+        """What is uploaded of a file: the card with the repository's name in its code, adapters with the name of their
+        base model where this machine has its folder, and all others as they are.
+        """
         path = self.folder / name
-        return path.read_text(encoding="utf-8").replace(PLACE, repo_id).encode() if name == "README.md" else path
+        if name == "README.md":
+            return path.read_text(encoding="utf-8").replace(PLACE, repo_id).encode()
+        if name == ADAPTER_CONFIG and self.base_model is not None:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            return json.dumps({**config, "base_model_name_or_path": self.base_model}, indent=2).encode()
+        return path
 
     @property
     def size(self) -> int:
@@ -73,7 +85,7 @@ def model_files(folder: Path) -> ModelFiles:
 
     Raises:
         CheckpointError: no folder, no model in it, a checkpoint of training, a card that is not fit, or a file with a
-            token or a path of this machine in it.
+            token or a path of this machine in it; or adapters whose base model nobody else can load.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; name the folder final/ of a finished run")
@@ -85,10 +97,28 @@ def model_files(folder: Path) -> ModelFiles:
     if not any(_WEIGHTS.fullmatch(name) for name in published):
         inner = "; did you mean its folder final/?" if (folder / "final").is_dir() else "; name a finished model"
         raise CheckpointError(f"{folder}: no model.safetensors in it{inner}")
+    alone = is_adapter(folder)
     for name in published:
         path = folder / name
-        if path.suffix in _TEXT and path.name not in _OF_NAMES:
+        if path.suffix in _TEXT and path.name not in _OF_NAMES and not (alone and name == ADAPTER_CONFIG):
             check_private(path.read_text(encoding="utf-8"), name, folder)
     if "README.md" in published:
         validate_card((folder / "README.md").read_text(encoding="utf-8"), folder)
-    return ModelFiles(folder, published, tuple(name for name in found if name not in published))
+    base = _base_of_adapter(folder, "README.md" in published) if alone else None
+    return ModelFiles(folder, published, tuple(name for name in found if name not in published), base)
+
+
+def _base_of_adapter(folder: Path, has_card: bool) -> str:
+    """The name that the card gives, which is the recipe's, else that of the adapters' configuration."""
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    base = str(config.pop("base_model_name_or_path", None) or "")
+    check_private(json.dumps(config), ADAPTER_CONFIG, folder)
+    card = front_matter((folder / "README.md").read_text(encoding="utf-8")) if has_card else {}
+    if card.get("base_model"):
+        return str(card["base_model"])
+    if not is_hub_name(base) or Path(base).exists():
+        raise CheckpointError(
+            f"{folder}: adapters are of use only with their base model, which has no name on the Hub here; start the "
+            "run again with --card_base_model owner/name (it trains nothing anew), or publish final/, the merged model"
+        )
+    return base

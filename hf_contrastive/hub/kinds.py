@@ -49,6 +49,9 @@ KINDS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+ADAPTER_TAGS = ["sentence-transformers", "lora", "adapter"]
+ADAPTER_SUMMARY = "These are LoRA adapters alone: they are added to the weights of their base model."
+
 
 def limits(task: str, values: dict[str, Any], seen: str) -> list[str]:
     """What a model of this task cannot do.

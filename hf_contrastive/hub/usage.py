@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hf_contrastive.models.lora import ADAPTER_CONFIG
 from hf_contrastive.models.module_files import Layout, read_layout
 
 PLACE = "path/to/this/folder"  # `publish` writes the repository's name in its place
+_BASE_PLACE = "path/to/the/base/model"  # of adapters whose base model has no name on the Hub; they are not published
 
 _POOL = {
     "cls": "vectors = outputs.last_hidden_state[:, 0]",
@@ -27,28 +29,53 @@ class Usage:
     code: str
 
 
-def usage(task: str, folder: Path) -> list[Usage]:
-    """How the model in `folder` is loaded, the shortest way first."""
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds adapters alone, without the model they are added to."""
+    return (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file()
+
+
+def usage(task: str, folder: Path, base: str | None = None) -> list[Usage]:
+    """How the model in `folder` is loaded, the shortest way first.
+
+    Args:
+        base: the base model's name on the Hub, for adapters.
+    """
+    if is_adapter(folder):
+        return _adapter(folder, base or _BASE_PLACE)
     return {"sentences": _sentences, "words": _words, "graph": _graph, "hypernymy": _hypernymy}[task](folder)
+
+
+_SHORT = [
+    "from sentence_transformers import SentenceTransformer",
+    "",
+    f'model = SentenceTransformer("{PLACE}")',
+    'vectors = model.encode(["A man plays the guitar.", "Someone makes music."])',
+    "print(model.similarity(vectors, vectors))",
+]
+
+
+def _adapter(folder: Path, base: str) -> list[Usage]:
+    layout = read_layout(folder) or Layout(pooler="avg")
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    architecture = {"architectures": [(config.get("auto_mapping") or {}).get("base_model_class", "")]}
+    named = f'"{base}", revision="{config["revision"]}"' if config.get("revision") else f'"{base}"'
+    blocks = [Usage("With Transformers and peft:", "\n".join(_torch(folder, layout, architecture, named)))]
+    if not config.get("revision"):  # it would load another one of the base model
+        about = "With sentence-transformers, which finds the base model by itself, the same vectors (peft is needed):"
+        blocks.append(Usage(about, "\n".join(_SHORT)))
+    return blocks
 
 
 def _sentences(folder: Path) -> list[Usage]:
     layout = read_layout(folder) or Layout(pooler="avg")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    short = [
-        "from sentence_transformers import SentenceTransformer",
-        "",
-        f'model = SentenceTransformer("{PLACE}")',
-        'vectors = model.encode(["A man plays the guitar.", "Someone makes music."])',
-        "print(model.similarity(vectors, vectors))",
-    ]
     pipe = [
         "from transformers import pipeline",
         "",
         f'tokens = pipeline("feature-extraction", model="{PLACE}")',
         'vectors_of_tokens = tokens("A man plays the guitar.")',
     ]
-    blocks = [Usage("With sentence-transformers:", "\n".join(short))]
+    blocks = [Usage("With sentence-transformers:", "\n".join(_SHORT))]
     blocks.append(Usage("With Transformers and torch, the same vectors:", "\n".join(_torch(folder, layout, config))))
     if not str((config.get("architectures") or [""])[0]).startswith("T5"):
         about = "Vectors of single tokens, before they are pooled, in a pipeline:"
@@ -56,10 +83,13 @@ def _sentences(folder: Path) -> list[Usage]:
     return blocks
 
 
-def _torch(folder: Path, layout: Layout, config: dict[str, Any]) -> list[str]:
+def _torch(folder: Path, layout: Layout, config: dict[str, Any], base: str | None = None) -> list[str]:
+    """Lines that encode two texts; `base` is what the base model of adapters is loaded by."""
     architecture = str((config.get("architectures") or [""])[0])
     kind = architecture if architecture.endswith("EncoderModel") else "AutoModel"
     imports = ["import torch"]
+    if base is not None:
+        imports.append("from peft import PeftModel")
     if layout.dense or layout.projection:
         imports.append("from safetensors.torch import load_file")
     names = ["AutoTokenizer", kind] if kind != "AutoModel" else ["AutoModel", "AutoTokenizer"]
@@ -73,7 +103,7 @@ def _torch(folder: Path, layout: Layout, config: dict[str, Any]) -> list[str]:
         *imports,
         "",
         f'tokenizer = AutoTokenizer.from_pretrained("{PLACE}"{pad})',
-        f'model = {kind}.from_pretrained("{PLACE}").eval()',
+        *_load(kind, base),
         'texts = ["A man plays the guitar.", "Someone makes music."]',
         f'batch = tokenizer(texts, padding=True, truncation=True{length}, return_tensors="pt")',
         "with torch.no_grad():",
@@ -92,6 +122,12 @@ def _torch(folder: Path, layout: Layout, config: dict[str, Any]) -> list[str]:
     if layout.normalize:
         lines.append("vectors = torch.nn.functional.normalize(vectors, dim=-1)")
     return [*lines, "print(torch.nn.functional.cosine_similarity(vectors[:1], vectors))"]
+
+
+def _load(kind: str, base: str | None) -> list[str]:
+    if base is None:
+        return [f'model = {kind}.from_pretrained("{PLACE}").eval()']
+    return [f"base = {kind}.from_pretrained({base})", f'model = PeftModel.from_pretrained(base, "{PLACE}").eval()']
 
 
 def _words(folder: Path) -> list[Usage]:

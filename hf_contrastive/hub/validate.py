@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 from huggingface_hub import ModelCard
@@ -10,7 +11,14 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from hf_contrastive.errors import CheckpointError
 
 _TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
+_FRONT_MATTER = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
 _WANTED = ("library_name", "pipeline_tag", "tags")
+
+
+def front_matter(content: str) -> dict[str, Any]:
+    """What a card says between its first two lines of ---; empty without them."""
+    match = _FRONT_MATTER.match(content)
+    return dict(yaml.safe_load(match[1])) if match else {}
 
 
 def validate_card(content: str, folder: Path) -> None:
@@ -24,11 +32,10 @@ def validate_card(content: str, folder: Path) -> None:
         CheckpointError: names what is wrong.
     """
     where = folder / "README.md"
-    match = re.match(r"---\n(.*?)\n---\n", content, re.DOTALL)
-    if match is None:
+    if _FRONT_MATTER.match(content) is None:
         raise CheckpointError(f"{where}: no front matter between two lines of ---")
     try:
-        meta = yaml.safe_load(match[1])
+        meta = front_matter(content)
         ModelCard(content)  # reads every key as the Hub's client does
         if "model-index" in meta:
             for result in model_index_to_eval_results(meta["model-index"])[1]:

@@ -16,6 +16,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_TEXT_ENCODING_MAPPING, MODEL_MAPPING
 
 from hf_contrastive.errors import CheckpointError
+from hf_contrastive.models.lora import adapter_config, with_adapter
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,17 @@ def load_backbone(
     try:
         config = AutoConfig.from_pretrained(name_or_path, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
+        adapter = adapter_config(name_or_path, revision)
+        if adapter is not None:
+            backbone = load_backbone(
+                adapter["base_model_name_or_path"],
+                revision=adapter.get("revision") or "main",
+                dropout=dropout,
+                dtype=dtype,
+                attn_implementation=attn_implementation,
+                trust_remote_code=trust_remote_code,
+            )
+            return with_adapter(backbone, name_or_path, revision)
         raise CheckpointError(
             f"{name_or_path}: no checkpoint that Transformers can load; give a folder with config.json, tokenizer and "
             f"model.safetensors, or a Hub name ({str(error).splitlines()[0]})"

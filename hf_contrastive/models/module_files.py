@@ -73,7 +73,7 @@ def write_layout(
         projection: weights [K, D] and bias [K] of the linear map after pooling and head.
     """
     modules = [("", "Transformer")]
-    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+    settings: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}
     weights = layer_weights(pooler, num_layers)
     if weights is not None:
         start, factors = weights
@@ -82,9 +82,13 @@ def write_layout(
         _write_json(folder / path / "config.json", config)
         save_file({"layer_weights": torch.tensor(factors)}, folder / path / "model.safetensors")
         modules.append((path, "WeightedLayerPooling"))
-        backbone_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         # sentence-transformers hands the layers on only where the configuration asks the backbone for them.
-        _write_json(folder / "config.json", {**backbone_config, "output_hidden_states": True})
+        if (folder / "config.json").is_file():
+            backbone_config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            _write_json(folder / "config.json", {**backbone_config, "output_hidden_states": True})
+        else:  # adapters alone: the configuration is their base model's
+            settings["config_args"] = {"output_hidden_states": True}
+    _write_json(folder / "sentence_bert_config.json", settings)
     mode = _POOLING_MODES[pooler]
     path = f"{len(modules)}_Pooling"
     legacy = {f"pooling_mode_{key}": mode == name for name, key in _LEGACY_KEYS.items()}

@@ -18,7 +18,7 @@ from hf_contrastive.arguments import HEADS, POOLERS, one_of
 from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models.backbone import load_backbone, load_tokenizer
 from hf_contrastive.models.dropout import use_fast_dropout
-from hf_contrastive.models.lora import add_lora, merged
+from hf_contrastive.models.lora import add_lora, merged, save_adapter
 from hf_contrastive.models.module_files import Layout, read_layout, write_layout
 from hf_contrastive.models.pooling import NEEDS_ALL_LAYERS, pool
 from hf_contrastive.models.token_batches import token_batches
@@ -101,7 +101,7 @@ class SentenceEncoder(nn.Module):
         if fast_dropout:
             use_fast_dropout(backbone)
         if lora is not None:
-            backbone = add_lora(backbone, **lora)
+            backbone = add_lora(backbone, revision=revision, **lora)
         has_own_head = layout.dense is not None and pooler != "cls_before_pooler"
         own_head = "kept" if layout.dense is not None else "none"
         if layout.projection is not None and (pooler or layout.pooler, head or own_head) != (layout.pooler, own_head):
@@ -248,14 +248,34 @@ class SentenceEncoder(nn.Module):
             folder: made where it does not exist.
             state_dict: the encoder's gathered weights, where its own are shards (FSDP, DeepSpeed).
         """
-        folder = Path(folder)
-        encoder = self
-        if state_dict is not None:
-            encoder = copy.deepcopy(self).cpu()
-            encoder.load_state_dict(state_dict)
+        encoder = self._with(state_dict)
         merged(encoder.backbone).save_pretrained(folder)
+        encoder._save_around(Path(folder))
+
+    def save_adapter(self, folder: str | Path, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Write a folder with the adapters alone, which peft, SentenceTransformer and `from_pretrained` load.
+
+        Args:
+            folder, state_dict: as in `save_pretrained`.
+
+        Raises:
+            CheckpointError: there are no adapters.
+        """
+        encoder = self._with(state_dict)
+        save_adapter(encoder.backbone, Path(folder))
+        encoder._save_around(Path(folder))
+
+    def _with(self, state_dict: dict[str, Tensor] | None) -> Self:
+        if state_dict is None:
+            return self
+        encoder = copy.deepcopy(self).cpu()
+        encoder.load_state_dict(state_dict)
+        return encoder
+
+    def _save_around(self, folder: Path) -> None:
+        """Tokenizer and module files."""
         self.tokenizer.save_pretrained(folder)
-        kept = encoder.head if self.head_mode == "kept" and self.eval_pooler != "cls_before_pooler" else None
+        kept = self.head if self.head_mode == "kept" and self.eval_pooler != "cls_before_pooler" else None
         config = self.backbone.config
         write_layout(
             folder,
@@ -265,7 +285,7 @@ class SentenceEncoder(nn.Module):
             self.max_length,
             kept,
             self.normalize,
-            encoder.projection,
+            self.projection,
         )
 
 

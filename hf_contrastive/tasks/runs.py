@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 
 from hf_contrastive.errors import ContrastiveError
 from hf_contrastive.files import write_json
-from hf_contrastive.hub import PublishError, write_card
+from hf_contrastive.hub import PublishError, write_cards
 from hf_contrastive.recipe import Recipe
 from hf_contrastive.training.checkpoints import (
     check_fits,
@@ -97,7 +97,7 @@ def finish(
             save(final)
         write_json(Path(args.output_dir) / "results.json", results)
         try:
-            write_card(final, results)
+            write_cards(final.parent, results)
         except ContrastiveError as error:  # nothing that hours of training should end in an error for
             logger.warning("no model card: %s", error)
         show(final)

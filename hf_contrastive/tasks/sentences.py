@@ -55,6 +55,8 @@ def train(recipe: Recipe) -> dict[str, Any]:
     before = measurements.before(trainer)
     figures = train_to_end(trainer, resume)
     trainer.save_model(str(Path(args.output_dir) / "final"))  # by all processes: FSDP has the weights in shards
+    if recipe.model.lora_r:
+        trainer.save_adapter(str(Path(args.output_dir) / "adapter"))
     after = measurements.after(trainer)
     results = {"before": before, "after": after, **figures, "recipe": recipe.text, "environment": environment()}
     finish(recipe, results, None, partial(show, results))

@@ -181,12 +181,26 @@ class ContrastiveTrainer(FiguresTrainer):
         if _internal_call:
             super().save_model(output_dir, _internal_call=True)
             return
-        state = None
-        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
-            whole = self.accelerator.get_state_dict(self.model_wrapped)
-            state = {k.removeprefix("encoder."): v for k, v in whole.items() if k.startswith("encoder.")}
+        state = self._whole_encoder()
         if self.args.should_save:
             self.encoder.save_pretrained(Path(output_dir or self.args.output_dir), state_dict=state)
+
+    def save_adapter(self, output_dir: str) -> None:
+        """The encoder's adapters alone; as `save_model`, called by all processes.
+
+        Raises:
+            CheckpointError: the encoder has none.
+        """
+        state = self._whole_encoder()
+        if self.args.should_save:
+            self.encoder.save_adapter(output_dir, state_dict=state)
+
+    def _whole_encoder(self) -> dict[str, Tensor] | None:
+        """The encoder's weights where each process has shards of them, else `None`."""
+        if not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            return None
+        whole = self.accelerator.get_state_dict(self.model_wrapped)
+        return {k.removeprefix("encoder."): v for k, v in whole.items() if k.startswith("encoder.")}
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """A checkpoint's weights, each once."""

@@ -78,8 +78,13 @@ print(json.dumps({
 
 
 def load_elsewhere(environment: dict[str, str], cache: Path, repo: str, revision: str = "main") -> dict[str, Any]:
+    return load_alone(LOAD, environment, cache, repo, revision)
+
+
+def load_alone(code: str, environment: dict[str, str], cache: Path, *arguments: str) -> Any:
+    """What `code`, run in a process of its own with an empty cache, prints as JSON in its last line."""
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(cache), **environment}
-    command = [sys.executable, "-c", LOAD, repo, revision]
+    command = [sys.executable, "-c", code, *arguments]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
