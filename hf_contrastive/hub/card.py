@@ -1,6 +1,7 @@
 """The model card of a finished run, made of its `results.json` and of the folder to publish, and nothing else."""
 
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ def render_card(
     samplers = _samplers(values)
     base, datasets = _base_model(recipe), _datasets(recipe)
     adapter = is_adapter(folder)
-    seen = portable(recipe["train_data"]).rstrip("/").rpartition("/")[2]
+    seen = ", ".join(part.rstrip("/").rpartition("/")[2] for part in portable(recipe["train_data"]).split(","))
+    runs = [results, *others]
     language = recipe.get("card_language", "").split()
     data = ModelCardData(
         library_name="peft" if adapter else kind["library"],
@@ -146,8 +148,8 @@ def render_card(
         negatives=_negatives(values, samplers),
         settings=[(key, _cell(values[key])) for key in kind["shown"] if _says_something(key, values, recipe)],
         steps=f"{results['steps']:,}",
-        seconds=f"{results['train_seconds']:,.0f}",
-        hardware=_hardware(results),
+        seconds=_seconds([run["train_seconds"] for run in runs]),
+        hardware=" and ".join(dict.fromkeys(_hardware(run) for run in runs)),
         versions=_versions(results["environment"]),
         command=_command(results),
         recipe=recipe_yaml(portable_recipe(recipe)),
@@ -223,7 +225,7 @@ def _results_note(results: dict[str, Any], others: Sequence[dict[str, Any]], tab
     note = f"Times 100{ranks}."
     if others:
         seeds = ", ".join(seed(run) for run in [results, *others])
-        note += f" Mean ± standard deviation over seeds {seeds}; the weights here are those of seed {seed(results)}."
+        note += f" Mean ± standard deviation over seeds {seeds}; weights and recipe are those of seed {seed(results)}."
     else:
         note += f" One run, seed {seed(results)}: another seed gives other figures."
     if results.get("before"):
@@ -234,10 +236,19 @@ def _results_note(results: dict[str, Any], others: Sequence[dict[str, Any]], tab
     return note
 
 
+def _seconds(values: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(values):,.0f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):,.0f}{spread}"
+
+
 def _hardware(results: dict[str, Any]) -> str:
     where, processes = results["environment"], results.get("processes", 1)
     gpus = where.get("gpus") or []
-    machine = " and ".join(dict.fromkeys(gpus)) if gpus else f"{where['cpu']}, {where['cores']} cores"
+    machine = (
+        " and ".join(dict.fromkeys(gpus))
+        if gpus
+        else f"{where['cpu']}, {where['cores']} core{'s' * (where['cores'] != 1)}"
+    )
     return f"{machine}{f', {processes} processes' if processes > 1 else ''}"
 
 
