@@ -2,7 +2,7 @@
 
 from statistics import mean
 
-from table_cells import Runs, by_name, machine, markdown, mean_sd, plus_minus
+from table_cells import Runs, by_name, machine, markdown, mean_sd, plus_minus, rounds
 
 STS_COLUMNS = {name: name for name in ("STS12", "STS13", "STS14", "STS15", "STS16")}
 STS_COLUMNS |= {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
@@ -90,6 +90,21 @@ def memory_table(results: Runs) -> str:
     )
 
 
+def onnx_table(results: Runs) -> str:
+    """Speed of an exported checkpoint beside torch."""
+    [result] = results
+    summary, settings, environment = result["summary"], result["settings"], result["environment"]
+    rows = [[name, plus_minus(summary[name]["sentences_per_second"], 1), ""] for name in ("onnxruntime", "torch")]
+    rows[0][2] = plus_minus(summary["ratio"], 2)
+    return markdown(["", "sentences/s", "to torch"], rows) + (
+        f"\n{settings['model']}, {settings['rows']:,} sentences of at most {settings['max_length']} tokens in batches "
+        f"of {settings['batch_size']}, {settings['threads']} threads, float32; mean ± standard deviation of "
+        f"{rounds(result)} measurements, taken in turns, each in a fresh process. Vectors differ by "
+        f"{summary['largest_difference']:.1e} of their length at most. {machine(environment)}, onnxruntime "
+        f"{environment['onnxruntime']}.\n"
+    )
+
+
 def negatives_cost_table(results: Runs) -> str:
     """Step of each source of negatives beside the plain step."""
     [result] = results
@@ -98,11 +113,10 @@ def negatives_cost_table(results: Runs) -> str:
     for name, figures in result["summary"].items():
         ratio = plus_minus(figures["ratio"], 2) if "ratio" in figures else ""
         rows.append([SOURCES.get(name, name), plus_minus(figures["step_seconds"], 2), ratio])
-    rounds = len({measurement["round"] for measurement in result["measurements"]})
     return markdown(["", "seconds a step", "to the plain step"], rows) + (
         f"\n{settings['model']}, batch {settings['batch_size']}, {settings['max_length']} tokens, pool of "
-        f"{settings['bank_size']:,}; median of {settings['steps']} steps, mean ± standard deviation of {rounds} "
-        f"rounds in turns, each in a fresh process. {machine(result['environment'])}.\n"
+        f"{settings['bank_size']:,}; median of {settings['steps']} steps, mean ± standard deviation of "
+        f"{rounds(result)} rounds in turns, each in a fresh process. {machine(result['environment'])}.\n"
     )
 
 

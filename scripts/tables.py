@@ -18,6 +18,7 @@ from sentence_tables import (
     memory_table,
     negatives_cost_table,
     negatives_study_table,
+    onnx_table,
     sentence_training_table,
     simcse_table,
 )
@@ -41,6 +42,7 @@ TABLES: dict[str, tuple[Callable[[Runs], str], str]] = {
     "recipes": (recipes_table, "recipes"),
     "hypernymy_study": (hypernymy_study_table, "hypernymy_study"),
     "negatives_cost": (negatives_cost_table, "negatives_cost_cpu.json"),
+    "onnx": (onnx_table, "onnx_cpu.json"),
 }
 
 

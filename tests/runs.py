@@ -24,6 +24,13 @@ def sentence(rng: random.Random) -> str:
     return " ".join(rng.choices(WORDS, k=rng.randint(4, 12)))
 
 
+def write_sentences(path: Path, count: int) -> Path:
+    """A text file, a sentence a line."""
+    rng = random.Random(0)
+    path.write_text("".join(f"{sentence(rng)}\n" for _ in range(count)), encoding="utf-8")
+    return path
+
+
 def make_run(folder: Path, kind: str = "bert", hard_negatives: bool = False, **overrides: Any) -> Path:
     """A folder with checkpoint/, data, dev.tsv and recipe.yaml; paths inside the recipe are absolute."""
     folder.mkdir(parents=True, exist_ok=True)

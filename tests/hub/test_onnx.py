@@ -1,5 +1,6 @@
 """Sentence encoders as ONNX graphs, in onnxruntime beside torch."""
 
+import os
 import re
 from pathlib import Path
 
@@ -85,3 +86,25 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(onnx, "_LARGEST", 1000)
         with pytest.raises(CheckpointError, match="GB of weights; one ONNX file holds less than 2 GB"):
             onnx.export_onnx(folder_of(tmp_path, "bert", "avg"))
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_the_graph_of_a_real_checkpoint_gives_the_vectors_of_torch(tmp_path: Path, shared_data: Path) -> None:
+    checkpoint = os.environ.get("HF_CONTRASTIVE_CHECKPOINT")
+    if not checkpoint:
+        pytest.skip("HF_CONTRASTIVE_CHECKPOINT is not set: no real checkpoint")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    encoder = SentenceEncoder.from_pretrained(checkpoint, pooler="avg_first_last")
+    encoder.normalize = True
+    encoder.save_pretrained(tmp_path)
+    assert onnx.export_onnx(tmp_path) < 1e-4
+    session = onnxruntime.InferenceSession(tmp_path / onnx.FILE, providers=["CPUExecutionProvider"])
+    lines = (shared_data / "sts/STSB-dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    texts = sorted((line.split("\t")[2] for line in lines), key=len)[:: len(lines) // 40]
+    assert len(texts) >= 40 and len(texts[-1]) > 5 * len(texts[0])
+    batch = encoder.tokenizer(texts, padding=True, return_tensors="np")
+    given = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    (vectors,) = session.run(["sentence_embedding"], given)
+    torch.testing.assert_close(torch.from_numpy(vectors), encoder.encode(texts), atol=1e-4, rtol=0)

@@ -1,7 +1,6 @@
 """The encode benchmark's own logic: turns, resuming, sums, and one tiny measurement of each contestant."""
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import save_tiny_checkpoint
-from runs import sentence
+from runs import write_sentences
 
 SETTINGS: dict[str, Any] = {
     "rows": 40,
@@ -27,10 +26,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture
 def sentences(tmp_path: Path) -> Path:
-    rng = random.Random(0)
-    path = tmp_path / "sentences.txt"
-    path.write_text("".join(sentence(rng) + "\n" for _ in range(40)), encoding="utf-8")
-    return path
+    return write_sentences(tmp_path / "sentences.txt", 40)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
