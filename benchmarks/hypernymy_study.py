@@ -37,6 +37,7 @@ SOURCES: dict[str, dict[str, Any]] = {
     },
 }
 KEPT = ("after", "curve", "steps", "epochs", "train_seconds", "recipe", "environment")
+COLUMNS = {"accuracy": "test", "equal_steps": "dev", "equal_time": "dev at equal time"}
 OUTPUT = RESULTS / "hypernymy_study"
 RUNS = Path("runs/hypernymy_study")
 
@@ -59,7 +60,7 @@ def main(
             for source in sources or SOURCES:
                 overrides = [*overrides_of(protocol, source), *context.args]
                 study([RECIPE], [seed], output, RUNS, overrides, name=f"{protocol}-{source}", kept=KEPT)
-    show(summarise(output))
+    curves.show(summarise(curves.by_name(output)), COLUMNS, "hypernymy, accuracy x 100")
 
 
 def overrides_of(protocol: str, source: str) -> list[str]:
@@ -68,16 +69,10 @@ def overrides_of(protocol: str, source: str) -> list[str]:
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items()]
 
 
-def summarise(output: Path) -> dict[str, dict[str, Any]]:
-    """By protocol and source: test accuracy, seconds, and dev accuracy when the runs with one negative had ended."""
+def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """By protocol and source: test accuracy, dev accuracy at equal steps and at equal time."""
     figures: curves.Figures = {"accuracy": lambda run: run["after"]["accuracy"]}
-    return curves.at_equal_steps_and_time(output, "eval_accuracy", "uniform_1", figures)
-
-
-def show(summary: dict[str, dict[str, Any]]) -> None:
-    """Print mean ± standard deviation over the seeds."""
-    columns = {"accuracy": "test", "equal_steps": "dev", "equal_time": "dev, time of one negative"}
-    curves.show(summary, columns, "hypernymy, accuracy x 100")
+    return curves.at_equal_steps_and_time(runs, "eval_accuracy", "uniform_1", figures)
 
 
 if __name__ == "__main__":

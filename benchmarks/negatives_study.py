@@ -73,7 +73,8 @@ def main(
         for setting in chosen:
             for source in wanted:
                 if average:
-                    measure_average(output / f"{setting}-{source}-{seed}.json")
+                    suffix = "-equal_time" if budget == "time" else ""
+                    measure_average(output / f"{setting}-{source}{suffix}-{seed}.json")
                 else:
                     run_one(setting, source, seed, budget, output, context.args)
     for setting in chosen:

@@ -89,26 +89,34 @@ def test_every_source_of_the_hypernymy_study_trains(source: str, tmp_path: Path)
     run = make_order_run(tmp_path / "run")
     overrides = hypernymy_study.overrides_of("filtered", source)
     results = train(load_recipe(run / "recipe.yaml", [*overrides, "--max_steps=4", "--eval_steps=2"]))
-    assert results["steps"] == 4 and 0 < curves.at_time(results["curve"], "eval_accuracy") <= 1
+    assert results["steps"] == 4 and 0 < curves.at_step(results["curve"], "eval_accuracy") <= 1
 
 
-def test_studies_compare_at_equal_steps_and_at_equal_time(tmp_path: Path) -> None:
-    def write(name: str, seconds: float, values: list[float], key: str) -> None:
-        curve = [{key: value, "eval_after_train_seconds": seconds * (i + 1) / 4} for i, value in enumerate(values)]
-        both = {"mrr": values[-1], "hits_at_10": 1.0}
-        run = {"after": {"both": both, "accuracy": values[-1]}, "curve": curve, "steps": 9, "train_seconds": seconds}
-        (tmp_path / f"{name}.json").write_text(json.dumps(run), encoding="utf-8")
+def test_studies_compare_at_equal_steps_and_at_equal_time() -> None:
+    def run(seconds: list[float], values: list[float], key: str) -> dict[str, Any]:
+        curve: list[dict[str, float]] = [
+            {key: value, "step": 10 * (turn + 1), "eval_after_train_seconds": sum(seconds[: turn + 1])}
+            for turn, value in enumerate(values)
+        ]
+        after = {"both": {"mrr": values[-1], "hits_at_10": 1.0}, "accuracy": values[-1]}
+        return {"after": after, "curve": curve, "steps": 40, "train_seconds": sum(seconds)}
 
     studies = (kg_study, "eval_mrr", "a-b-uniform"), (hypernymy_study, "eval_accuracy", "p-uniform_1")
     for module, key, plain in studies:
         slow = plain.rpartition("-")[0] + "-slow"
-        write(f"{plain}-42", 10.0, [0.1, 0.2, 0.3, 0.4], key)
-        write(f"{plain}-43", 10.0, [0.1, 0.2, 0.3, 0.6], key)
-        write(f"{slow}-42", 20.0, [0.2, 0.5, 0.6, 0.7], key)
-        summary = module.summarise(tmp_path)
-        assert summary[plain]["equal_time"] == summary[plain]["equal_steps"]
+        runs = {
+            # A busy machine stretched some parts of runs: 1 second is what ten steps take.
+            plain: [run([5, 1, 1, 9], [0.1, 0.2, 0.3, 0.4], key), run([1, 1, 30, 1], [0.1, 0.2, 0.3, 0.6], key)],
+            slow: [run([8, 1.6, 4, 2], [0.2, 0.5, 0.6, 0.7], key)],
+        }
+        summary = module.summarise(runs)
+        assert summary[plain]["cost"] == 1 and summary[plain]["equal_time"] == summary[plain]["equal_steps"]
         assert summary[plain]["equal_steps"]["mean"] == pytest.approx(0.5) and summary[plain]["seeds"] == 2
-        assert (summary[slow]["equal_steps"]["mean"], summary[slow]["equal_time"]["mean"]) == (0.7, 0.5)
-        module.show(summary)
-        for path in tmp_path.glob("*.json"):
-            path.unlink()
+        assert summary[slow]["cost"] == pytest.approx(1.6) and summary[slow]["equal_steps"]["mean"] == 0.7
+        assert summary[slow]["equal_time"]["mean"] == pytest.approx(0.55)  # after 25 of 40 steps
+        curves.show(summary, module.COLUMNS, "title")
+
+
+def test_a_figure_between_two_measurements_is_on_the_line_between_them() -> None:
+    curve = [{"x": 1.0, "step": 10}, {"x": 3.0, "step": 20}]
+    assert [curves.at_step(curve, "x", step) for step in (5, 10, 15, 20, 25)] == [1.0, 1.0, 2.0, 3.0, 3.0]
