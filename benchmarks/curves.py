@@ -11,6 +11,8 @@ from harness import plus_minus, spread
 from rich.console import Console
 from rich.table import Table
 
+from hf_contrastive.errors import RecipeError
+
 Run = dict[str, Any]
 Figures = Mapping[str, Callable[[Run], float]]  # by name: where a run has them
 
@@ -52,27 +54,38 @@ def over_seeds(made: Sequence[Run], figures: Figures) -> dict[str, Any]:
     return summary | {key: spread([figure(run) for run in made]) for key, figure in every.items()}
 
 
-def at_equal_steps_and_time(
-    runs: Mapping[str, list[Run]], key: str, plain: str, figures: Figures
-) -> dict[str, dict[str, Any]]:
-    """`over_seeds` by name, with what `key` was in the end, and when runs with `plain` for a source would have ended.
-
-    Time is counted in steps: as many as `plain` takes, divided by what a step costs beside one of `plain` (`cost`).
+def with_cost(runs: Mapping[str, list[Run]], plain: str, figures: Figures) -> dict[str, dict[str, Any]]:
+    """`over_seeds` by name, and `cost`: what a step takes beside one of the `plain` source.
 
     Args:
         runs: of every seed, by GROUP-SOURCE; each group has a `plain` one.
     """
-    summary = {}
+    return {
+        name: over_seeds(made, figures) | {"cost": seconds_a_step(made) / seconds_a_step(_peers(runs, name, plain))}
+        for name, made in runs.items()
+    }
+
+
+def at_equal_steps_and_time(
+    runs: Mapping[str, list[Run]], key: str, plain: str, figures: Figures
+) -> dict[str, dict[str, Any]]:
+    """`with_cost`, what `key` was in the end, and what it was when runs with `plain` for a source would have ended.
+
+    Time is counted in steps: as many as `plain` takes, divided by the cost. The learning rate has to be constant.
+    """
+    summary = with_cost(runs, plain, figures)
     for name, made in runs.items():
-        peers = runs.get(f"{name.rpartition('-')[0]}-{plain}", made)
-        cost = seconds_a_step(made) / seconds_a_step(peers)
-        fewer = peers[0]["steps"] / cost
-        curve: Figures = {
-            "equal_steps": lambda run: at_step(run["curve"], key),
-            "equal_time": lambda run, fewer=fewer: at_step(run["curve"], key, fewer),
-        }
-        summary[name] = over_seeds(made, {**figures, **curve}) | {"cost": cost}
+        fewer = _peers(runs, name, plain)[0]["steps"] / summary[name]["cost"]
+        for column, steps in {"equal_steps": math.inf, "equal_time": fewer}.items():
+            summary[name][column] = spread([at_step(run["curve"], key, steps) for run in made])
     return summary
+
+
+def _peers(runs: Mapping[str, list[Run]], name: str, plain: str) -> list[Run]:
+    peers = f"{name.rpartition('-')[0]}-{plain}"
+    if peers not in runs:
+        raise RecipeError(f"{name} is compared with {peers}, of which there are no results; run that too")
+    return runs[peers]
 
 
 def show(summary: Mapping[str, dict[str, Any]], columns: Mapping[str, str], title: str) -> None:
