@@ -105,7 +105,9 @@ class _Distance(Interaction):
     """Minus |q - e|."""
 
     def score(self, query: Rows, entity: Rows) -> Tensor:
-        return -vector_norm(query[0] - entity[0], self.norm, dim=-1)
+        between = query[0] - entity[0]
+        # vector_norm takes eight times as long for norm 1 on a CPU.
+        return -between.abs().sum(-1) if self.norm == 1 else -vector_norm(between, dim=-1)
 
     def score_pool(self, query: Rows, pool: Rows) -> Tensor:
         if self.norm == 2:
