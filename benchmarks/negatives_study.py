@@ -91,15 +91,19 @@ def run_one(setting: str, source: str, seed: int, budget: str, output: Path, ext
         if fewer > 0.98 * steps:
             return
         steps, name = fewer, f"{name}-equal_time"
-    overrides = ["--negatives", json.dumps([*base, *SOURCES[source]]), "--max_steps", str(steps)]
-    every = -(-steps // EVALUATIONS)
-    overrides += ["--eval_steps", str(every), "--save_steps", str(every), "--final_evaluation", "[]"]
-    overrides += ["--test_data", str(data_folder() / "sts" / "STSB-test.tsv")]
+    overrides = ["--negatives", json.dumps([*base, *SOURCES[source]]), *fixed_budget(steps)]
     if columns is not None:
         overrides += ["--columns", columns]
     if source == "mined":
         overrides += mined(setting, output)
     study([recipe], [seed], output, RUNS, [*overrides, *extra], name=name, same_start=f"{setting.split('_')[0]}*.json")
+
+
+def fixed_budget(steps: int) -> list[str]:
+    """Overrides: so many steps, and of the STS tasks none but STS-B."""
+    every = str(-(-steps // EVALUATIONS))
+    overrides = ["--max_steps", str(steps), "--eval_steps", every, "--save_steps", every, "--final_evaluation", "[]"]
+    return [*overrides, "--test_data", str(data_folder() / "sts" / "STSB-test.tsv")]
 
 
 def data_folder() -> Path:
