@@ -9,7 +9,6 @@ seven STS tasks of models that are still under `runs/`: on a CPU that takes long
 """
 
 import json
-import os
 import subprocess
 import sys
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 from curves import by_name
-from harness import RESULTS, ROOT, measured_ratio, start, without_paths
+from harness import RESULTS, ROOT, data_folder, measured_ratio, start, without_paths
 from simcse_study import show, study
 
 from hf_contrastive.errors import RecipeError
@@ -104,13 +103,6 @@ def fixed_budget(steps: int) -> list[str]:
     every = str(-(-steps // EVALUATIONS))
     overrides = ["--max_steps", str(steps), "--eval_steps", every, "--save_steps", every, "--final_evaluation", "[]"]
     return [*overrides, "--test_data", str(data_folder() / "sts" / "STSB-test.tsv")]
-
-
-def data_folder() -> Path:
-    """What `HF_CONTRASTIVE_DATA` names."""
-    if "HF_CONTRASTIVE_DATA" not in os.environ:
-        raise RecipeError("HF_CONTRASTIVE_DATA is not set; name the folder with sentences/, nli/ and sts/")
-    return Path(os.environ["HF_CONTRASTIVE_DATA"])
 
 
 def measure_average(path: Path) -> None:

@@ -16,6 +16,7 @@ import typer
 from ablation_tables import augmentations_table, dropout_table, poolers_table
 from graph_tables import hypernymy_study_table, kg_study_table, kg_table, recipes_table
 from sentence_tables import (
+    geometry_table,
     memory_table,
     negatives_cost_table,
     negatives_study_table,
@@ -37,6 +38,7 @@ TABLES: dict[str, tuple[Callable[[Runs], str], *tuple[str, ...]]] = {
     "augmentations": (augmentations_table, "ablations", "negatives_study"),
     "dropout": (dropout_table, "ablations", "negatives_study"),
     "poolers": (poolers_table, "ablations", "negatives_study"),
+    "geometry": (geometry_table, "geometry.json"),
     "word2vec": (word2vec_table, "word2vec_cpu.json"),
     "words_study": (words_study_table, "words_study"),
     "words_cost": (words_cost_table, "words_cost_cpu.json"),
