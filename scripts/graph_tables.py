@@ -85,8 +85,16 @@ def recipes_table(runs: Runs) -> str:
         else:
             reached, seeds = f"accuracy {mean_sd([100 * run['after']['accuracy'] for run in made], 1)}", str(len(made))
         minutes = mean_sd([run["train_seconds"] / 60 for run in made], 1)
-        rows.append([f"`recipes/{name.replace('-', '/', 1)}.yaml`", reached, minutes, seeds])
-    return markdown(["", "test", "minutes of training", "seeds"], rows) + (
+        rows.append(
+            [
+                f"`recipes/{name.replace('-', '/', 1)}.yaml`",
+                reached,
+                minutes,
+                str(made[0]["environment"]["cores"]),
+                seeds,
+            ]
+        )
+    return markdown(["", "test", "minutes of training", "cores", "seeds"], rows) + (
         f"\nx 100, filtered ranks; mean ± standard deviation over seeds. {machine(runs[0]['environment'])}.\n"
     )
 
