@@ -114,7 +114,7 @@ def check_recipe(recipe: str, overrides: list[str], page: Path) -> None:
         keys = {word.removeprefix("--") for word in overrides if word.startswith("--")}
         assert keys - {"key"} <= set(recipe_keys()), keys
         return
-    found = [path for path in (ROOT / recipe, page.parent / recipe) if path.is_file()]
+    found = [path for path in (ROOT / recipe, page.parent / recipe, Path(recipe)) if path.is_file()]
     assert found, f"no recipe {recipe}"
     load(found[0], overrides)
 

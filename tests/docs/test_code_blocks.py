@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 from hf_contrastive.augmentations import build_augmentation
 from hf_contrastive.augmentations import registry as augmentations
 from hf_contrastive.cli import app
+from hf_contrastive.data import word_tokenizers
 from hf_contrastive.negatives import build_negatives
 from hf_contrastive.negatives import registry as samplers
 from hf_contrastive.recipe import recipe_keys
@@ -52,7 +53,8 @@ TYPED = {"search": "a dog sleeps\n\n"}  # what is typed when a command asks
 @pytest.fixture(autouse=True)
 def registries() -> Iterator[None]:
     """What a page registers is gone after it."""
-    before = [(registry, dict(registry)) for registry in (samplers._REGISTRY, augmentations._REGISTRY)]
+    modules = (samplers, augmentations, word_tokenizers)
+    before = [(module._REGISTRY, dict(module._REGISTRY)) for module in modules]
     yield
     for registry, known in before:
         registry.clear()
@@ -137,7 +139,8 @@ def load_yaml(block: Block, page: Path, names: dict[str, Any]) -> None:
             given = yaml.safe_load(text)
             task = given.get("task") or next((each for each in TASKS if set(given) <= set(recipe_keys(each))), None)
             assert task, f"no task has the keys {', '.join(given)}"
-            path = Path("printed.yaml")
+            named = re.match(r"# (\w+\.yaml)\n", text)  # as which the page wants it to be saved
+            path = Path(named[1] if named else "printed.yaml")
             path.write_text(f"{text}\n" if "task" in given else f"{text}\ntask: {task}\n", encoding="utf-8")
             recipe = load(path, [])
             build_negatives(with_known_pairs(recipe.negatives.sampler_configs), width=8)
