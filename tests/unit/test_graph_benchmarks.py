@@ -83,7 +83,7 @@ def test_every_source_of_the_graph_study_trains(source: str, tmp_path: Path, mon
     short = [f"--output_dir={folder}/out", "--max_steps=4", "--eval_steps=2", "--use_cpu=true", "--logging_steps=1"]
     results = train(load_recipe(kg_study.RECIPE, [*overrides, *short]))
     assert results["steps"] == 4 and [entry["step"] for entry in results["curve"]] == [2, 4]
-    assert curves.at_time(results["curve"], "eval_mrr") == results["curve"][-1]["eval_mrr"] > 0
+    assert curves.at_step(results["curve"], "eval_mrr") == results["curve"][-1]["eval_mrr"] > 0
 
 
 @pytest.mark.parametrize("source", hypernymy_study.SOURCES)
