@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     page = build(encoder.to(device).eval(), args.model)
     # The system's fonts: the page asks no other server for anything.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    page.launch(server_port=args.port, theme=theme, css=CSS, show_error=True)
+    page.launch(server_port=args.port, theme=theme, css=CSS, show_error=True, max_file_size="10mb")
 
 
 if __name__ == "__main__":
