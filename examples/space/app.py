@@ -35,14 +35,15 @@ CSS = """
 
 
 def saying_errors(show: Callable[..., Any]) -> Callable[..., Any]:
-    """What the user can mend is shown as a message."""
+    """What the user can mend is shown as a message; what was shown before stays."""
 
     @wraps(show)
     def shown(*inputs: Any) -> Any:
         try:
             return show(*inputs)
         except ContrastiveError as error:
-            raise gr.Error(str(error)) from error
+            gr.Warning(str(error), title="This does not work")
+            return gr.skip()
 
     return shown
 
