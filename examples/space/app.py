@@ -35,14 +35,15 @@ CSS = """
 
 
 def saying_errors(show: Callable[..., Any]) -> Callable[..., Any]:
-    """What the user can mend is shown as a message."""
+    """What the user can mend is shown as a message; what was shown before stays."""
 
     @wraps(show)
     def shown(*inputs: Any) -> Any:
         try:
             return show(*inputs)
         except ContrastiveError as error:
-            raise gr.Error(str(error)) from error
+            gr.Warning(str(error), title="This does not work")
+            return gr.skip()
 
     return shown
 
@@ -133,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     page = build(encoder.to(device).eval(), args.model)
     # The system's fonts: the page asks no other server for anything.
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
-    page.launch(server_port=args.port, theme=theme, css=CSS, show_error=True)
+    page.launch(server_port=args.port, theme=theme, css=CSS, show_error=True, max_file_size="10mb")
 
 
 if __name__ == "__main__":

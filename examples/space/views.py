@@ -1,9 +1,11 @@
 """What the demo shows, as plain functions of an encoder and some sentences; the page itself is in app.py."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from itertools import islice
+from pathlib import Path
 
 import torch
 import yaml
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from hf_contrastive import Context, NegativeSampler, SentenceEncoder
 from hf_contrastive.arguments import NegativesArguments
-from hf_contrastive.data import load_passages
+from hf_contrastive.data import column_names, read_rows, text_cell
 from hf_contrastive.errors import DataError, RecipeError
 from hf_contrastive.negatives import Candidates, build_negatives, registered
 
@@ -59,22 +61,32 @@ class Proposed:
 
 
 def read_sentences(text: str, file: str | None = None, most: int = MOST_SENTENCES) -> list[str]:
-    """Lines of a text box, then the texts of a file that `hf-contrastive encode` reads; blank ones are left out.
+    """Lines of a text box, blank ones left out, then the texts of a file that `hf-contrastive encode` reads.
 
     Raises:
         DataError: no sentence, too many, or a file that cannot be read.
     """
     sentences = [line.strip() for line in (text or "").splitlines() if line.strip()]
     if file is not None:
-        sentences += load_passages(file)["text"][:]
+        sentences += islice(texts_of(Path(file)), most + 1)
     if not sentences:
         raise DataError("no sentences: write some, one a line, or choose a file")
     if len(sentences) > most:
         raise DataError(
-            f"{len(sentences):,} sentences are more than the {most:,} shown here; "
-            "`hf-contrastive encode` and `hf-contrastive search` take any number"
+            f"more than the {most:,} sentences shown here; `hf-contrastive encode` and `hf-contrastive search` take "
+            "any number"
         )
     return sentences
+
+
+def texts_of(file: Path) -> Iterator[str]:
+    """The column `text` of a file, or its only one, row by row; nothing of an upload is kept on the disk."""
+    names = column_names(file)
+    if "text" not in names and len(names) != 1:
+        raise DataError(f"{file.name}: columns {', '.join(names)}; call the one that holds the sentences text")
+    column = "text" if "text" in names else names[0]
+    for where, record in read_rows(file, [column]):
+        yield text_cell(record, column, where)
 
 
 def one_sentence(text: str) -> str:

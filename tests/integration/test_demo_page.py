@@ -83,6 +83,12 @@ def test_type_click_and_see(address: str, browser: "playwright.Browser") -> None
     playwright.expect(first).to_contain_text("1.000")
     assert page.get_by_text("<i>music</i>").count() and not page.locator("td i").count()
 
+    more = {"name": "more.txt", "mimeType": "text/plain", "buffer": b"a red bike\n"}
+    page.locator("input[type=file]").first.set_input_files([more])
+    playwright.expect(page.get_by_text("more.txt").first).to_be_visible()
+    page.get_by_role("button", name="Find").click()
+    playwright.expect(page.get_by_role("row").filter(has_text="a red bike").first).to_be_visible()
+
     page.get_by_role("tab", name="Similarity matrix").click()
     page.get_by_label("Sentences, one a line, at most").fill("a cat sleeps\nthe dog runs")
     page.get_by_role("button", name="Compare").click()

@@ -51,8 +51,15 @@ def test_sentences_are_lines_of_the_box_and_rows_of_the_file(tmp_path: Path) -> 
     assert views.read_sentences("  one \n\n two\n", str(file)) == ["one", "two", "of a file"]
     with pytest.raises(DataError, match="no sentences: write some"):
         views.read_sentences(" \n")
-    with pytest.raises(DataError, match="3 sentences are more than the 2 shown here; .*hf-contrastive search"):
-        views.read_sentences("a\nb\nc", most=2)
+    for given in (("a\nb\nc", None), ("a\nb", str(file))):
+        with pytest.raises(DataError, match="more than the 2 sentences shown here; .*hf-contrastive search"):
+            views.read_sentences(*given, most=2)
+    file.write_text("id\tbody\n1\tof a file\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"more.tsv: columns id, body; call the one that holds the sentences text"):
+        views.read_sentences("", str(file))
+    file.with_suffix(".jsonl").write_text('{"body": "the only column"}\n{"body": " "}\n', encoding="utf-8")
+    with pytest.raises(DataError, match=r"more.jsonl, line 2.*body"):
+        views.read_sentences("", str(file.with_suffix(".jsonl")))
     with pytest.raises(DataError, match="no sentence: type one"):
         views.one_sentence(" ")
 
@@ -143,15 +150,17 @@ def test_samplers_of_others_can_be_chosen_where_they_fit() -> None:
     assert views.choices() == list(views.CHOICES)
 
 
-def test_what_the_user_can_mend_is_a_message_on_the_page() -> None:
+def test_what_the_user_can_mend_is_a_message_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     gradio = pytest.importorskip("gradio")
     import app
 
     def refuse(*_: object) -> None:
         raise RecipeError("key: what is wrong")
 
-    with pytest.raises(gradio.Error, match="key: what is wrong"):
-        app.saying_errors(refuse)("anything")
+    said: list[str] = []
+    monkeypatch.setattr(gradio, "Warning", lambda message, **_: said.append(message))
+    app.saying_errors(refuse)("anything")
+    assert said == ["key: what is wrong"]
 
 
 def test_without_a_model_it_says_where_to_name_one(
