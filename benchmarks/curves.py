@@ -1,5 +1,6 @@
 """What studies make of their runs: by name, over seeds, at equal steps and at equal time, in a table."""
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,8 @@ from typing import Any
 from harness import plus_minus, spread
 from rich.console import Console
 from rich.table import Table
+
+from hf_contrastive.errors import RecipeError
 
 Run = dict[str, Any]
 Figures = Mapping[str, Callable[[Run], float]]  # by name: where a run has them
@@ -22,15 +25,26 @@ def by_name(output: Path, pattern: str = "*.json") -> dict[str, list[Run]]:
     return runs
 
 
-def budget(runs: Sequence[Run]) -> float:
-    """Mean seconds of training of runs, with 2% for what one run differs from the next by."""
-    return 1.02 * sum(run["train_seconds"] for run in runs) / len(runs)
+def seconds_a_step(runs: Sequence[Run]) -> float:
+    """Least seconds of training a step between two measurements of any run: what else a machine does only adds."""
+    least = math.inf
+    for run in runs:
+        marks = [(0, 0.0), *((entry["step"], entry["eval_after_train_seconds"]) for entry in run["curve"])]
+        for (step, seconds), (next_step, next_seconds) in itertools.pairwise(marks):
+            if next_step > step:
+                least = min(least, (next_seconds - seconds) / (next_step - step))
+    return least
 
 
-def at_time(curve: Sequence[dict[str, float]], key: str, seconds: float = math.inf) -> float:
-    """A figure when it was last measured after no more than so many seconds of training; 0 where it never was."""
-    reached = [entry[key] for entry in curve if entry["eval_after_train_seconds"] <= seconds]
-    return reached[-1] if reached else 0.0
+def at_step(curve: Sequence[dict[str, float]], key: str, step: float = math.inf) -> float:
+    """A figure after so many steps, on the line between two measurements; before the first it is the first one's."""
+    before = curve[0]
+    for entry in curve:
+        if entry["step"] >= step:
+            share = (step - before["step"]) / max(entry["step"] - before["step"], 1)
+            return before[key] + max(share, 0.0) * (entry[key] - before[key])
+        before = entry
+    return before[key]
 
 
 def over_seeds(made: Sequence[Run], figures: Figures) -> dict[str, Any]:
@@ -40,17 +54,38 @@ def over_seeds(made: Sequence[Run], figures: Figures) -> dict[str, Any]:
     return summary | {key: spread([figure(run) for run in made]) for key, figure in every.items()}
 
 
-def at_equal_steps_and_time(output: Path, key: str, plain: str, figures: Figures) -> dict[str, dict[str, Any]]:
-    """`over_seeds` by name, with what `key` was in the end, and when the runs ended that have `plain` for a source."""
-    runs, summary = by_name(output), {}
+def with_cost(runs: Mapping[str, list[Run]], plain: str, figures: Figures) -> dict[str, dict[str, Any]]:
+    """`over_seeds` by name, and `cost`: what a step takes beside one of the `plain` source.
+
+    Args:
+        runs: of every seed, by GROUP-SOURCE; each group has a `plain` one.
+    """
+    return {
+        name: over_seeds(made, figures) | {"cost": seconds_a_step(made) / seconds_a_step(_peers(runs, name, plain))}
+        for name, made in runs.items()
+    }
+
+
+def at_equal_steps_and_time(
+    runs: Mapping[str, list[Run]], key: str, plain: str, figures: Figures
+) -> dict[str, dict[str, Any]]:
+    """`with_cost`, what `key` was in the end, and what it was when runs with `plain` for a source would have ended.
+
+    Time is counted in steps: as many as `plain` takes, divided by the cost. The learning rate has to be constant.
+    """
+    summary = with_cost(runs, plain, figures)
     for name, made in runs.items():
-        seconds = budget(runs.get(f"{name.rpartition('-')[0]}-{plain}", made))
-        curve: Figures = {
-            "equal_steps": lambda run: at_time(run["curve"], key),
-            "equal_time": lambda run, seconds=seconds: at_time(run["curve"], key, seconds),
-        }
-        summary[name] = over_seeds(made, {**figures, **curve})
+        fewer = _peers(runs, name, plain)[0]["steps"] / summary[name]["cost"]
+        for column, steps in {"equal_steps": math.inf, "equal_time": fewer}.items():
+            summary[name][column] = spread([at_step(run["curve"], key, steps) for run in made])
     return summary
+
+
+def _peers(runs: Mapping[str, list[Run]], name: str, plain: str) -> list[Run]:
+    peers = f"{name.rpartition('-')[0]}-{plain}"
+    if peers not in runs:
+        raise RecipeError(f"{name} is compared with {peers}, of which there are no results; run that too")
+    return runs[peers]
 
 
 def show(summary: Mapping[str, dict[str, Any]], columns: Mapping[str, str], title: str) -> None:

@@ -180,6 +180,13 @@ def without_paths(value: Any) -> Any:
     return f".../{Path(value).name}" if value.startswith(("/", "~")) else value
 
 
+def data_folder() -> Path:
+    """What `HF_CONTRASTIVE_DATA` names."""
+    if "HF_CONTRASTIVE_DATA" not in os.environ:
+        raise RecipeError("HF_CONTRASTIVE_DATA is not set; name the folder with sentences/, nli/ and sts/")
+    return Path(os.environ["HF_CONTRASTIVE_DATA"])
+
+
 def model_name(model: str) -> str:
     """What to call a checkpoint: the last part of a folder's path, or the name on the Hub."""
     return Path(model).resolve().name if Path(model).is_dir() else model

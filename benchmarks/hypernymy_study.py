@@ -3,8 +3,8 @@
     HF_CONTRASTIVE_DATA=FOLDER python benchmarks/hypernymy_study.py [--sources ace] [-- --key value ...]
 
 One run after the other, each in a process of its own; a JSON file a run, so that a study that was cut off goes on.
-A run notes dev accuracy and the seconds of training so far after every epoch, so one run shows both what a source
-reaches in the same epochs and in the same time.
+`--budget time` gives a source as many steps as fit into the time of the plain runs, by what its runs at equal steps
+have cost; sources within 2% of the plain step are not run again.
 """
 
 import json
@@ -37,6 +37,8 @@ SOURCES: dict[str, dict[str, Any]] = {
     },
 }
 KEPT = ("after", "curve", "steps", "epochs", "train_seconds", "recipe", "environment")
+COLUMNS = {"accuracy": "test", "dev": "dev"}
+PLAIN = "uniform_1"
 OUTPUT = RESULTS / "hypernymy_study"
 RUNS = Path("runs/hypernymy_study")
 
@@ -46,9 +48,12 @@ def main(
     protocols: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(PROTOCOLS)}.")] = None,
     sources: Annotated[list[str] | None, typer.Option(help=f"Repeatable: {', '.join(SOURCES)}.")] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="Repeatable; default: 42, 43, 44.")] = None,
+    budget: Annotated[str, typer.Option(help="steps or time.")] = "steps",
     output: Annotated[Path, typer.Option(help="Folder of the JSON files.")] = OUTPUT,
 ) -> None:
     """Run what is missing and print the table."""
+    if budget not in ("steps", "time"):
+        raise RecipeError(f"--budget: choose steps or time, got {budget!r}")
     for names, known in ((protocols or [], PROTOCOLS), (sources or [], SOURCES)):
         for name in names:
             if name not in known:
@@ -57,9 +62,23 @@ def main(
     for seed in seeds or [42, 43, 44]:
         for protocol in protocols or PROTOCOLS:
             for source in sources or SOURCES:
-                overrides = [*overrides_of(protocol, source), *context.args]
-                study([RECIPE], [seed], output, RUNS, overrides, name=f"{protocol}-{source}", kept=KEPT)
-    show(summarise(output))
+                name, overrides = f"{protocol}-{source}", [*overrides_of(protocol, source), *context.args]
+                if budget == "time":
+                    steps, fewer = steps_in_equal_time(output, name)
+                    if fewer > 0.98 * steps:
+                        continue
+                    name, overrides = f"{name}_equal_time", [*overrides, f"--max_steps={fewer}"]
+                study([RECIPE], [seed], output, RUNS, overrides, name=name, kept=KEPT)
+    curves.show(summarise(curves.by_name(output)), COLUMNS, "hypernymy, accuracy x 100")
+
+
+def steps_in_equal_time(output: Path, name: str) -> tuple[int, int]:
+    """Steps of the plain runs, and how many of `name` take as long."""
+    runs = curves.by_name(output)
+    if name not in runs:
+        raise RecipeError(f"{output} has no {name}-SEED.json; run it at equal steps first")
+    made = summarise(runs)[name]
+    return made["steps"], round(made["steps"] / made["cost"])
 
 
 def overrides_of(protocol: str, source: str) -> list[str]:
@@ -68,16 +87,13 @@ def overrides_of(protocol: str, source: str) -> list[str]:
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items()]
 
 
-def summarise(output: Path) -> dict[str, dict[str, Any]]:
-    """By protocol and source: test accuracy, seconds, and dev accuracy when the runs with one negative had ended."""
-    figures: curves.Figures = {"accuracy": lambda run: run["after"]["accuracy"]}
-    return curves.at_equal_steps_and_time(output, "eval_accuracy", "uniform_1", figures)
-
-
-def show(summary: dict[str, dict[str, Any]]) -> None:
-    """Print mean ± standard deviation over the seeds."""
-    columns = {"accuracy": "test", "equal_steps": "dev", "equal_time": "dev, time of one negative"}
-    curves.show(summary, columns, "hypernymy, accuracy x 100")
+def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """By protocol and source: accuracy on test and dev."""
+    figures: curves.Figures = {
+        "accuracy": lambda run: run["after"]["accuracy"],
+        "dev": lambda run: curves.at_step(run["curve"], "eval_accuracy"),
+    }
+    return curves.with_cost(runs, PLAIN, figures)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def measure(job: dict[str, Any]) -> Measurement:
 
 
 def ours_trains(job: dict[str, Any], graph: KnowledgeGraph) -> float:
-    """The stock Trainer; known positives are left out of the negatives."""
+    """The stock Trainer; as with PyKEEN's basic sampler, known positives are not left out of the negatives."""
     sampler = {"name": "uniform", "k": job["negatives"], "shared": job["contestant"] == "ours_shared"}
     with tempfile.TemporaryDirectory() as folder:
         overrides = {
@@ -54,6 +54,7 @@ def ours_trains(job: dict[str, Any], graph: KnowledgeGraph) -> float:
             "dimension": job["dimension"],
             "reciprocal": "false",
             "negatives": json.dumps(sampler),
+            "filter_known": "false",
             "objective": "negative_sampling",
             "output_dir": folder,
             "max_steps": WARMUP + job["steps"],

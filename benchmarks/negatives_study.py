@@ -9,7 +9,6 @@ seven STS tasks of models that are still under `runs/`: on a CPU that takes long
 """
 
 import json
-import os
 import subprocess
 import sys
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 from curves import by_name
-from harness import RESULTS, ROOT, measured_ratio, start, without_paths
+from harness import RESULTS, ROOT, data_folder, measured_ratio, start, without_paths
 from simcse_study import show, study
 
 from hf_contrastive.errors import RecipeError
@@ -73,7 +72,8 @@ def main(
         for setting in chosen:
             for source in wanted:
                 if average:
-                    measure_average(output / f"{setting}-{source}-{seed}.json")
+                    suffix = "-equal_time" if budget == "time" else ""
+                    measure_average(output / f"{setting}-{source}{suffix}-{seed}.json")
                 else:
                     run_one(setting, source, seed, budget, output, context.args)
     for setting in chosen:
@@ -91,10 +91,7 @@ def run_one(setting: str, source: str, seed: int, budget: str, output: Path, ext
         if fewer > 0.98 * steps:
             return
         steps, name = fewer, f"{name}-equal_time"
-    overrides = ["--negatives", json.dumps([*base, *SOURCES[source]]), "--max_steps", str(steps)]
-    every = -(-steps // EVALUATIONS)
-    overrides += ["--eval_steps", str(every), "--save_steps", str(every), "--final_evaluation", "[]"]
-    overrides += ["--test_data", str(data_folder() / "sts" / "STSB-test.tsv")]
+    overrides = ["--negatives", json.dumps([*base, *SOURCES[source]]), *fixed_budget(steps)]
     if columns is not None:
         overrides += ["--columns", columns]
     if source == "mined":
@@ -102,11 +99,11 @@ def run_one(setting: str, source: str, seed: int, budget: str, output: Path, ext
     study([recipe], [seed], output, RUNS, [*overrides, *extra], name=name, same_start=f"{setting.split('_')[0]}*.json")
 
 
-def data_folder() -> Path:
-    """What `HF_CONTRASTIVE_DATA` names."""
-    if "HF_CONTRASTIVE_DATA" not in os.environ:
-        raise RecipeError("HF_CONTRASTIVE_DATA is not set; name the folder with sentences/, nli/ and sts/")
-    return Path(os.environ["HF_CONTRASTIVE_DATA"])
+def fixed_budget(steps: int) -> list[str]:
+    """Overrides: so many steps, and of the STS tasks none but STS-B."""
+    every = str(-(-steps // EVALUATIONS))
+    overrides = ["--max_steps", str(steps), "--eval_steps", every, "--save_steps", every, "--final_evaluation", "[]"]
+    return [*overrides, "--test_data", str(data_folder() / "sts" / "STSB-test.tsv")]
 
 
 def measure_average(path: Path) -> None:

@@ -113,8 +113,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _without_run(recipe: dict[str, str]) -> dict[str, str]:
-    """A recipe without what differs from seed to seed."""
-    return {key: value for key, value in recipe.items() if key not in ("seed", "output_dir", "report_to")}
+    """A recipe without what differs from seed to seed, and without what says how a run is watched."""
+    return {
+        key: value for key, value in recipe.items() if key not in ("seed", "output_dir", "report_to", "disable_tqdm")
+    }
 
 
 def show(results: dict[str, list[dict[str, Any]]]) -> None:

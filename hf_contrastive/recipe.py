@@ -172,7 +172,11 @@ def _task(entries: dict[str, _Entry]) -> str:
 
 
 def _actions(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    return {action.dest: action for action in parser._actions if action.dest != "help"}
+    actions: dict[str, argparse.Action] = {}
+    for action in parser._actions:
+        if action.dest != "help":
+            actions.setdefault(action.dest, action)  # behind one that is true by default comes its --no_ form
+    return actions
 
 
 def _read_yaml(path: Path) -> dict[str, _Entry]:

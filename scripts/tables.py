@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from ablation_tables import augmentations_table, dropout_table, poolers_table
 from graph_tables import hypernymy_study_table, kg_study_table, kg_table, recipes_table
 from sentence_tables import (
+    geometry_table,
     memory_table,
     negatives_cost_table,
     negatives_study_table,
@@ -28,11 +30,16 @@ from word_tables import averaged_vectors_table, word2vec_table, words_cost_table
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n)(.*?)(<!-- end: \2 -->)", re.DOTALL)
 MARKER = re.compile(r"<!-- (?:table|end): ")
-TABLES: dict[str, tuple[Callable[[Runs], str], str]] = {
+# By name: what makes it, and the files and folders it is made from.
+TABLES: dict[str, tuple[Callable[[Runs], str], *tuple[str, ...]]] = {
     "simcse_distilbert": (simcse_table, "simcse_distilbert"),
     "sentence_training": (sentence_training_table, "sentence_training_cpu.json"),
     "memory": (memory_table, "memory_cpu.json"),
     "negatives_study": (negatives_study_table, "negatives_study"),
+    "augmentations": (augmentations_table, "ablations", "negatives_study"),
+    "dropout": (dropout_table, "ablations", "negatives_study"),
+    "poolers": (poolers_table, "ablations", "negatives_study"),
+    "geometry": (geometry_table, "geometry.json"),
     "word2vec": (word2vec_table, "word2vec_cpu.json"),
     "words_study": (words_study_table, "words_study"),
     "words_cost": (words_cost_table, "words_cost_cpu.json"),
@@ -89,17 +96,19 @@ def with_tables(text: str, results: Path, where: str) -> str:
         begin, name, _, end = block.groups()
         if name not in TABLES:
             raise TableError(f"{where}: unknown table {name!r}; choose from {', '.join(TABLES)}")
-        make, source = TABLES[name]
-        return begin + make(read(results / source, where, name)) + end
+        make, *sources = TABLES[name]
+        return begin + make(read([results / source for source in sources], where, name)) + end
 
     return BLOCK.sub(fill, text)
 
 
-def read(source: Path, where: str, name: str) -> list[dict[str, Any]]:
-    """The JSON file, or those of the folder, sorted by name; a run's file name is its key `file`."""
-    paths = sorted(source.glob("*.json")) if source.is_dir() else [source]
-    if not paths or not paths[0].is_file():
-        raise TableError(f"{where}: table {name} is made from {source}, which is missing; see benchmarks/README.md")
+def read(sources: list[Path], where: str, name: str) -> list[dict[str, Any]]:
+    """The JSON files, and those in the folders, sorted by name; a run's file name is its key `file`."""
+    paths = [path for source in sources for path in (sorted(source.glob("*.json")) if source.is_dir() else [source])]
+    paths = [path for path in paths if path.is_file()]  # a study that has only begun has tables
+    if not paths:
+        made_from = " and ".join(map(str, sources))
+        raise TableError(f"{where}: table {name} is made from {made_from}, which is missing; see benchmarks/README.md")
     return [{"file": path.stem, **json.loads(path.read_text(encoding="utf-8"))} for path in paths]
 
 

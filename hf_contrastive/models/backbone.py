@@ -86,7 +86,13 @@ def load_backbone(
     encoder_class = MODEL_FOR_TEXT_ENCODING_MAPPING.get(type(config), None)
     is_encoder_part = encoder_class is not None and encoder_class is not model_class
     auto = AutoModelForTextEncoding if config.is_encoder_decoder or is_encoder_part else AutoModel
-    return auto.from_pretrained(name_or_path, revision=revision, **options)
+    try:
+        return auto.from_pretrained(name_or_path, revision=revision, **options)
+    except OSError as error:
+        raise CheckpointError(
+            f"{name_or_path}: there is a config.json, but no weights that Transformers can load; model.safetensors is "
+            f"missing or broken ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def load_tokenizer(name_or_path: str, *, revision: str = "main", trust_remote_code: bool = False) -> Any:

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.linalg import vector_norm
 from torch.utils.checkpoint import checkpoint
 
+from hf_contrastive.products import inner_products
+
 Side = Literal["head", "tail"]
 """The open slot, which candidates fill."""
 
@@ -72,8 +74,8 @@ class _Bilinear(Interaction):
 
     def score(self, query: Rows, entity: Rows) -> Tensor:
         q, e = query[0], entity[0]
-        if q.dim() == e.dim() == 3 and q.shape[1] == 1:  # [B, 1, D] and [B, K, D]: no products of that size are kept
-            return torch.bmm(e, q.transpose(1, 2)).squeeze(2)
+        if q.dim() == e.dim() == 3 and q.shape[1] == 1:  # [B, 1, D] and [B, K, D]
+            return inner_products(q.squeeze(1), e)
         return (q * e).sum(-1)
 
     def score_pool(self, query: Rows, pool: Rows) -> Tensor:
@@ -103,7 +105,9 @@ class _Distance(Interaction):
     """Minus |q - e|."""
 
     def score(self, query: Rows, entity: Rows) -> Tensor:
-        return -vector_norm(query[0] - entity[0], self.norm, dim=-1)
+        between = query[0] - entity[0]
+        # vector_norm takes eight times as long for norm 1 on a CPU.
+        return -between.abs().sum(-1) if self.norm == 1 else -vector_norm(between, dim=-1)
 
     def score_pool(self, query: Rows, pool: Rows) -> Tensor:
         if self.norm == 2:

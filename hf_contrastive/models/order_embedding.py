@@ -1,7 +1,7 @@
 """Order embeddings (Vendrov et al., 2016), as a `PreTrainedModel`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,11 @@ from hf_contrastive.errors import RecipeError
 from hf_contrastive.models.order_violation import violation, violation_of_pool, violation_of_rows
 from hf_contrastive.models.word_embedding import rows_of
 
-SIDES = ("ancestor", "child")
+Side = Literal["ancestor", "child"]
+"""Where candidates stand."""
+
+Sides = Side | int
+"""That of all pairs of a batch, or how many, from the first on, have another child; the others another ancestor."""
 
 
 class OrderEmbeddingConfig(PretrainedConfig):
@@ -77,23 +81,23 @@ class OrderEmbeddingModel(PreTrainedModel):
         """
         return self.violations(children, ancestors, [], "ancestor")[0]
 
-    def violation_of_candidates(self, anchors: Tensor, candidates: Tensor, side: str = "ancestor") -> Tensor:
+    def violation_of_candidates(self, anchors: Tensor, candidates: Tensor, side: Sides = "ancestor") -> Tensor:
         """Violations of each anchor with many candidates, in blocks: memory is for [B, P] and 64 MB, not [B, P, D].
 
         Args:
-            anchors: ids [B] of children, or, with side `child`, of ancestors.
+            anchors: ids [B] of children where candidates stand for ancestors, else of ancestors.
             candidates: ids [P], the same for every anchor, or [B, K], each anchor's own.
-            side: where the candidates stand: `ancestor` or `child`.
+            side: where the candidates stand: `ancestor` or `child`, or `child` for the first so many anchors.
 
         Returns:
             [B, P] or [B, K].
         """
         pool = _Pool(candidates)
         rows, entries = rows_of(self.concept_embeddings, anchors, pool.ids)
-        return pool.violations(rows, entries, side)
+        return pool.violations(rows, entries, _children_open(side, len(anchors)))
 
     def violations(
-        self, children: Tensor, ancestors: Tensor, pools: Sequence[Tensor], side: str
+        self, children: Tensor, ancestors: Tensor, pools: Sequence[Tensor], side: Sides
     ) -> tuple[Tensor, list[Tensor]]:
         """Violations of pairs, and of what they are with another ancestor or child; the table is looked up in once.
 
@@ -101,22 +105,29 @@ class OrderEmbeddingModel(PreTrainedModel):
             children: ids [B].
             ancestors: ids [B].
             pools: candidates, ids [P] or [B, K] each.
-            side: which of the two they replace, `ancestor` or `child`.
+            side: which of the two they replace, `ancestor` or `child`, or `child` in the first so many pairs.
 
         Returns:
             [B], and [B, P] or [B, K] for each pool.
         """
-        made = [_Pool(pool) for pool in pools]
+        made, count = [_Pool(pool) for pool in pools], _children_open(side, len(children))
         looked_up = rows_of(self.concept_embeddings, children, ancestors, *(pool.ids for pool in made))
         below, above, *entries = looked_up
-        kept = below if side == "ancestor" else above
-        found = [pool.violations(kept, entry, side) for pool, entry in zip(made, entries, strict=True)]
+        kept = torch.cat([above[:count], below[count:]])
+        found = [pool.violations(kept, entry, count) for pool, entry in zip(made, entries, strict=True)]
         return violation(below, above), found
 
     @torch.no_grad()
     def points(self, ids: Tensor | None = None) -> Tensor:
         """Points [..., D] of concept ids [...], or all [C, D], detached: what samplers read and what is published."""
         return self.concept_embeddings.detach() if ids is None else self.concept_embeddings[ids]
+
+
+def _children_open(side: Sides, count: int) -> int:
+    """In how many of `count` pairs candidates stand for the child."""
+    if not isinstance(side, int) and side not in get_args(Side):
+        raise ValueError(f"unknown side {side!r}; choose one of {', '.join(get_args(Side))}")
+    return side if isinstance(side, int) else count * (side == "child")
 
 
 class _Pool:
@@ -127,12 +138,17 @@ class _Pool:
         if candidates.dim() == 2:
             self.ids, self.places = candidates.unique(return_inverse=True)
 
-    def violations(self, anchors: Tensor, entries: Tensor, side: str) -> Tensor:
+    def violations(self, anchors: Tensor, entries: Tensor, children_open: int) -> Tensor:
         """[B, P] or [B, K] of points [B, D] and the points of `ids`."""
-        if side not in SIDES:
-            raise ValueError(f"unknown side {side!r}; choose one of {', '.join(SIDES)}")
         # Max(0, y - x) of the table turned round is max(0, x - y): the candidates are always what is subtracted from.
-        sign = 1 if side == "ancestor" else -1
+        parts: list[Tensor] = []
+        for sign, rows in ((-1, slice(0, children_open)), (1, slice(children_open, None))):
+            if len(anchors[rows]) or (sign > 0 and not parts):  # of no anchors at all too
+                turned = entries if sign > 0 else -entries
+                parts.append(self._of_one_side(anchors[rows] * sign, turned, rows))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _of_one_side(self, anchors: Tensor, entries: Tensor, rows: slice) -> Tensor:
         if self.places is None:
-            return violation_of_pool(sign * anchors, sign * entries)
-        return violation_of_rows(sign * anchors, sign * entries, self.places)
+            return violation_of_pool(anchors, entries)
+        return violation_of_rows(anchors, entries, self.places[rows])

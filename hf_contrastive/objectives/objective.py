@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hf_contrastive.products import inner_products
+
 
 class Objective(nn.Module):
     """How positives and negatives are contrasted.
@@ -107,11 +109,6 @@ class Objective(nn.Module):
             positive = (scaled * _at_least_float32(positives)).sum(-1)
             columns = [inner_products(scaled, _at_least_float32(pool)) for pool in pools]
             return positive, columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
-
-
-def inner_products(anchors: Tensor, rows: Tensor) -> Tensor:
-    """[B, P] of anchors [B, D] with shared rows [P, D], or [B, K] with each anchor's own [B, K, D]."""
-    return anchors @ rows.T if rows.dim() == 2 else torch.einsum("bd,bkd->bk", anchors, rows)
 
 
 def weighted(terms: Tensor, mask: Tensor | None, weights: Tensor | None) -> Tensor:

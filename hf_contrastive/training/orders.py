@@ -14,7 +14,7 @@ from hf_contrastive.negatives import Filtered, KnownPairs, NegativeSampler
 from hf_contrastive.objectives import OBJECTIVES, Objective
 from hf_contrastive.training.draws import StepDraws
 from hf_contrastive.training.sentence_model import ContrastiveOutput
-from hf_contrastive.training.table_contrast import Contrasted, contrast, table_context
+from hf_contrastive.training.table_contrast import contrast, table_context
 from hf_contrastive.training.table_sampler import table_sampler
 from hf_contrastive.training.table_trainer import TableTrainer
 from hf_contrastive.training.tensor_rows import TensorRows
@@ -73,21 +73,11 @@ class ContrastiveOrderModel(nn.Module):
         """Loss of a batch of pairs, ids [B] each."""
         generator = self.draws.generator(children.device, self.training)
         of_child = torch.rand(len(children), generator=generator, device=children.device) < 0.5
-        total, own = torch.zeros((), device=children.device), torch.zeros((), device=children.device)
-        sides: list[tuple[Tensor, dict[str, Tensor]]] = []
-        for side, rows in (("child", of_child), ("ancestor", ~of_child)):
-            if bool(rows.any()):
-                made = self._one_side(side, children[rows], ancestors[rows], generator)
-                total = total + made.loss * rows.sum()
-                sides.append((rows.sum(), made.figures))
-                own = own if made.own is None else own + made.own
-        figures = mean_by_rows(sides)
-        figures["loss_of_a_pair"] = total.detach() / max(1, len(children))
-        return ContrastiveOutput(loss=total + own, metrics=figures)
-
-    def _one_side(self, side: str, children: Tensor, ancestors: Tensor, generator: torch.Generator) -> Contrasted:
-        """The mean loss of the pairs, the sampler's own where it learns, and figures."""
-        kept, target = (children, ancestors) if side == "ancestor" else (ancestors, children)
+        # In the order of what is corrupted: first the pairs whose child is.
+        rows = torch.cat([of_child.nonzero(), (~of_child).nonzero()]).squeeze(1)
+        children, ancestors, side = children[rows], ancestors[rows], int(of_child.sum())
+        kept = torch.cat([ancestors[:side], children[side:]])
+        target = torch.cat([children[:side], ancestors[side:]])
 
         def score(pools: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
             positive, candidates = self.order.violations(children, ancestors, pools, side)
@@ -102,7 +92,7 @@ class ContrastiveOrderModel(nn.Module):
             self.order.points(kept),
             target,
             self.negatives,
-            anchor_keys=kept + len(self.ids) * (side == "child"),
+            anchor_keys=torch.cat([kept[:side] + len(self.ids), kept[side:]]),
             candidate_keys=self.ids,
             counts=self.counts,
             mask_positives=self.mask_positives,
@@ -110,17 +100,10 @@ class ContrastiveOrderModel(nn.Module):
             generator=generator,
             score=detached,
         )
-        return contrast(self.negatives, self.objective, context, score, self.training)
-
-
-def mean_by_rows(parts: Sequence[tuple[Tensor, dict[str, Tensor]]]) -> dict[str, Tensor]:
-    """Figures of parts of a batch, each weighted by how many rows the part has, over the parts that have it."""
-    figures: dict[str, Tensor] = {}
-    for name in dict.fromkeys(name for _, figured in parts for name in figured):
-        rows, values = zip(*((count, figured[name]) for count, figured in parts if name in figured), strict=True)
-        weights = torch.stack(rows).float()
-        figures[name] = (weights * torch.stack(values)).sum() / weights.sum()
-    return figures
+        made = contrast(self.negatives, self.objective, context, score, self.training)
+        total = made.loss * len(children)
+        figures = made.figures | {"loss_of_a_pair": total.detach() / max(1, len(children))}
+        return ContrastiveOutput(loss=total if made.own is None else total + made.own, metrics=figures)
 
 
 def contrastive_order_model(

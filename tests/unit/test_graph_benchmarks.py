@@ -12,9 +12,11 @@ import kg_contestant
 import kg_study
 import pytest
 import torch
+import typer
 from contexts import bank_context
 from graph_runs import make_graph_run, make_order_run
 
+from hf_contrastive.errors import RecipeError
 from hf_contrastive.negatives import build_sampler
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import train
@@ -81,7 +83,7 @@ def test_every_source_of_the_graph_study_trains(source: str, tmp_path: Path, mon
     short = [f"--output_dir={folder}/out", "--max_steps=4", "--eval_steps=2", "--use_cpu=true", "--logging_steps=1"]
     results = train(load_recipe(kg_study.RECIPE, [*overrides, *short]))
     assert results["steps"] == 4 and [entry["step"] for entry in results["curve"]] == [2, 4]
-    assert curves.at_time(results["curve"], "eval_mrr") == results["curve"][-1]["eval_mrr"] > 0
+    assert curves.at_step(results["curve"], "eval_mrr") == results["curve"][-1]["eval_mrr"] > 0
 
 
 @pytest.mark.parametrize("source", hypernymy_study.SOURCES)
@@ -89,26 +91,59 @@ def test_every_source_of_the_hypernymy_study_trains(source: str, tmp_path: Path)
     run = make_order_run(tmp_path / "run")
     overrides = hypernymy_study.overrides_of("filtered", source)
     results = train(load_recipe(run / "recipe.yaml", [*overrides, "--max_steps=4", "--eval_steps=2"]))
-    assert results["steps"] == 4 and 0 < curves.at_time(results["curve"], "eval_accuracy") <= 1
+    assert results["steps"] == 4 and 0 < curves.at_step(results["curve"], "eval_accuracy") <= 1
 
 
-def test_studies_compare_at_equal_steps_and_at_equal_time(tmp_path: Path) -> None:
-    def write(name: str, seconds: float, values: list[float], key: str) -> None:
-        curve = [{key: value, "eval_after_train_seconds": seconds * (i + 1) / 4} for i, value in enumerate(values)]
-        both = {"mrr": values[-1], "hits_at_10": 1.0}
-        run = {"after": {"both": both, "accuracy": values[-1]}, "curve": curve, "steps": 9, "train_seconds": seconds}
-        (tmp_path / f"{name}.json").write_text(json.dumps(run), encoding="utf-8")
+def made_run(seconds: list[float], values: list[float], key: str) -> dict[str, Any]:
+    curve: list[dict[str, float]] = [
+        {key: value, "step": 10 * (turn + 1), "eval_after_train_seconds": sum(seconds[: turn + 1])}
+        for turn, value in enumerate(values)
+    ]
+    after = {"both": {"mrr": values[-1], "hits_at_10": 1.0}, "accuracy": values[-1]}
+    return {"after": after, "curve": curve, "steps": 40, "train_seconds": sum(seconds)}
 
-    studies = (kg_study, "eval_mrr", "a-b-uniform"), (hypernymy_study, "eval_accuracy", "p-uniform_1")
-    for module, key, plain in studies:
-        slow = plain.rpartition("-")[0] + "-slow"
-        write(f"{plain}-42", 10.0, [0.1, 0.2, 0.3, 0.4], key)
-        write(f"{plain}-43", 10.0, [0.1, 0.2, 0.3, 0.6], key)
-        write(f"{slow}-42", 20.0, [0.2, 0.5, 0.6, 0.7], key)
-        summary = module.summarise(tmp_path)
-        assert summary[plain]["equal_time"] == summary[plain]["equal_steps"]
-        assert summary[plain]["equal_steps"]["mean"] == pytest.approx(0.5) and summary[plain]["seeds"] == 2
-        assert (summary[slow]["equal_steps"]["mean"], summary[slow]["equal_time"]["mean"]) == (0.7, 0.5)
-        module.show(summary)
-        for path in tmp_path.glob("*.json"):
-            path.unlink()
+
+def test_equal_time_is_counted_in_steps_by_what_a_step_costs() -> None:
+    key = "eval_mrr"
+    runs = {
+        # A busy machine stretched some parts of runs: 1 second is what ten steps take.
+        "a-b-uniform": [
+            made_run([5, 1, 1, 9], [0.1, 0.2, 0.3, 0.4], key),
+            made_run([1] * 4, [0.1, 0.2, 0.3, 0.6], key),
+        ],
+        "a-b-slow": [made_run([8, 1.6, 4, 2], [0.2, 0.5, 0.6, 0.7], key)],
+    }
+    summary = kg_study.summarise(runs)
+    plain, slow = summary["a-b-uniform"], summary["a-b-slow"]
+    assert plain["cost"] == 1 and plain["equal_time"] == plain["equal_steps"]
+    assert plain["equal_steps"]["mean"] == pytest.approx(0.5) and plain["seeds"] == 2
+    assert slow["cost"] == pytest.approx(1.6) and slow["equal_steps"]["mean"] == 0.7
+    assert slow["equal_time"]["mean"] == pytest.approx(0.55)  # after 25 of 40 steps
+    curves.show(summary, kg_study.COLUMNS, "title")
+    with pytest.raises(RecipeError, match="a-b-slow is compared with a-b-uniform"):
+        kg_study.summarise({"a-b-slow": runs["a-b-slow"]})
+
+
+def test_hypernymy_at_equal_time_is_run_with_fewer_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for source, seconds in {"uniform_1": [1.0, 1.0], "uniform_2": [2.0, 1.01], "ace": [1.6, 2.0]}.items():
+        made = made_run(seconds, [0.8, 0.9], "eval_accuracy")
+        (tmp_path / f"filtered-{source}-42.json").write_text(json.dumps(made), encoding="utf-8")
+    asked = {}
+
+    def study(*args: Any, name: str, **kwargs: Any) -> None:
+        asked[name] = args[4][-1]
+
+    monkeypatch.setattr(hypernymy_study, "study", study)
+    context = typer.Context(typer.main.get_command(typer.Typer(callback=lambda: None)))
+    sources = ["uniform_1", "uniform_2", "ace"]
+    hypernymy_study.main(context, ["filtered"], sources, [42], budget="time", output=tmp_path)
+    assert asked == {"filtered-ace_equal_time": "--max_steps=25"}
+    with pytest.raises(RecipeError, match="filtered-filtered_1-SEED.json; run it at equal steps first"):
+        hypernymy_study.main(context, ["filtered"], ["filtered_1"], [42], budget="time", output=tmp_path)
+    with pytest.raises(RecipeError, match="choose steps or time, got 'x'"):
+        hypernymy_study.main(context, budget="x", output=tmp_path)
+
+
+def test_a_figure_between_two_measurements_is_on_the_line_between_them() -> None:
+    curve = [{"x": 1.0, "step": 10}, {"x": 3.0, "step": 20}]
+    assert [curves.at_step(curve, "x", step) for step in (5, 10, 15, 20, 25)] == [1.0, 1.0, 2.0, 3.0, 3.0]

@@ -199,6 +199,12 @@ def test_a_folder_that_is_no_checkpoint(tmp_path) -> None:
         SentenceEncoder.from_pretrained(str(tmp_path))
 
 
+def test_a_folder_without_weights_is_refused(checkpoint) -> None:
+    (checkpoint / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=f"{checkpoint}: there is a config.json, but no weights"):
+        SentenceEncoder.from_pretrained(str(checkpoint))
+
+
 def test_modules_we_cannot_stand_for_are_refused(checkpoint) -> None:
     modules = [
         {"type": "sentence_transformers.models.Transformer", "path": ""},

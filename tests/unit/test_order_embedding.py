@@ -85,6 +85,22 @@ def test_gradients_by_finite_differences(own: bool) -> None:
         assert torch.autograd.gradcheck(order_violation.violation_of_pool, (below, above))
 
 
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("children_open", [0, 3, 9])
+def test_a_batch_of_both_sides_is_what_each_side_is_apart(own: bool, children_open: int) -> None:
+    order, anchors, candidates = model(), ids(9), ids(9, 11) if own else ids(11)
+    found = order.violation_of_candidates(anchors, candidates, children_open)
+    as_child, as_ancestor = (
+        order.violation_of_candidates(anchors, candidates, side) for side in ("child", "ancestor")
+    )
+    assert torch.equal(found, torch.cat([as_child[:children_open], as_ancestor[children_open:]]))
+    others = ids(9, seed=5)
+    below = torch.cat([others[:children_open], anchors[children_open:]])
+    above = torch.cat([anchors[:children_open], others[children_open:]])
+    pairs, (pool,) = order.violations(below, above, [candidates], children_open)
+    assert torch.equal(pool, found) and torch.equal(pairs, order.violation(below, above))
+
+
 def test_pairs_have_the_same_gradient_as_candidates() -> None:
     order, children, ancestors = model(), ids(30), ids(30, seed=5)
     order.violation(children, ancestors).sum().backward()

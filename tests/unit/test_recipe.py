@@ -9,7 +9,7 @@ from helpers import save_tiny_checkpoint
 
 from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.recipe import load_recipe
+from hf_contrastive.recipe import load_recipe, recipe_keys
 from hf_contrastive.training import ContrastiveModel
 from hf_contrastive.training.checkpoints import (
     check_fits,
@@ -53,6 +53,14 @@ def test_values_get_their_types(recipe: Path) -> None:
     assert loaded.negatives.sampler_configs == [{"name": "in_batch"}, {"name": "hard", "weight": 2}]
 
 
+def test_keys_are_listed_with_the_defaults_that_count(recipe: Path) -> None:
+    loaded = load_recipe(recipe)
+    for key, default in {"fast_dropout": True, "mask_duplicates": True, "streaming": False}.items():
+        part = next(part for part in (loaded.model, loaded.negatives, loaded.data) if hasattr(part, key))
+        assert recipe_keys()[key][0] == str(getattr(part, key)) == str(default)
+    assert load_recipe(recipe, ["--fast_dropout", "false"]).model.fast_dropout is False
+
+
 def test_bf16_needs_no_gpu(recipe: Path) -> None:
     recipe.write_text(RECIPE.replace("use_cpu: true\n", "bf16: true\n"))
     assert load_recipe(recipe).training.use_cpu is not torch.accelerator.is_available()
@@ -80,6 +88,7 @@ def test_unknown_key_names_the_nearest_one(recipe: Path) -> None:
         ("columns: {anchr: text}", "line 8: columns: expected keys anchor, positive, negatives"),
         ("negatives: {weight: 1}", "line 8: negatives: {'weight': 1} is not a sampler name or a mapping with the key"),
         ("max_length: 2", "line 8: max_length: must be at least 3 tokens, got 2"),
+        ("fast_dropout: maybe", "line 8: fast_dropout: 'maybe' does not fit; Truthy value expected"),
         ("dropout: 1.5", "line 8: dropout: must be in [0, 1), got 1.5"),
         ("dev_data: ${NOT_SET_ANYWHERE}/x.tsv", "line 8: dev_data needs the environment variable NOT_SET_ANYWHERE"),
         (

@@ -3,12 +3,18 @@
 import json
 from pathlib import Path
 
+import ablation_tables
+import ablations
+import made_up_ablations
+import made_up_results
 import pytest
 import sentence_tables
 import tables
-from made_up_results import EXPECTED, FILES, MEMORY_TABLE, SPEED, SPEED_TABLE, contestant
+from made_up_results import MEMORY_TABLE, SPEED, SPEED_TABLE, contestant
 
 ROOT = Path(__file__).parents[2]
+FILES = made_up_results.FILES | made_up_ablations.FILES
+EXPECTED = made_up_results.EXPECTED | made_up_ablations.EXPECTED
 
 
 def block(name: str, table: str = "") -> str:
@@ -69,13 +75,25 @@ def test_blocks_that_cannot_be_filled_are_named(repository: Path, text: str, mes
         tables.update(repository, write=False)
 
 
-@pytest.mark.parametrize(("name", "missing"), [("memory", "memory_cpu.json"), ("simcse_distilbert", "*/*.json")])
+@pytest.mark.parametrize(
+    ("name", "missing"), [("memory", "memory_cpu.json"), ("simcse_distilbert", "*/*.json"), ("dropout", "*/*.json")]
+)
 def test_missing_results_are_named(repository: Path, name: str, missing: str) -> None:
     for path in (repository / "benchmarks" / "results").glob(missing):
         path.unlink()
     (repository / "README.md").write_text(block(name), encoding="utf-8")
     with pytest.raises(tables.TableError, match=rf"README.md: table {name} is made from .*, which is missing"):
         tables.update(repository, write=False)
+
+
+def test_a_study_that_has_only_begun_has_its_table(repository: Path) -> None:
+    for path in (repository / "benchmarks" / "results" / "ablations").iterdir():
+        path.unlink()
+    page = repository / "README.md"
+    page.write_text(block("dropout"), encoding="utf-8")
+    tables.update(repository, write=True)
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| p = ")]
+    assert [row for row in rows if "|  |  |" not in row] == ["| p = 0.1 | 70.00 | 65.00 | 82.5 | 1 |"]
 
 
 def test_check_exits_with_a_message_and_writes_nothing(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +105,20 @@ def test_check_exits_with_a_message_and_writes_nothing(repository: Path, monkeyp
     assert (repository / "README.md").read_text(encoding="utf-8") == block("memory")
     tables.main(check=False)
     tables.main(check=True)
+
+
+def test_tables_of_ablations_have_the_rows_of_the_study() -> None:
+    of_poolers = {f"{setting}_{pooler}" for setting in ("unsup", "sup") for pooler in ablation_tables.POOLERS}
+    assert ablations.TABLES["augmentations"].keys() == ablation_tables.AUGMENTATIONS.keys()
+    assert ablations.TABLES["dropout"].keys() == ablation_tables.DROPOUT.keys()
+    assert ablations.TABLES["poolers"].keys() == of_poolers
+    plain = {
+        f"{table}-{name}": f"{row.setting}-in_batch"
+        for table, rows in ablations.TABLES.items()
+        for name, row in rows.items()
+        if row.recipe is None
+    }
+    assert plain == ablation_tables.SHARED
 
 
 def test_the_tables_of_this_repository_are_up_to_date() -> None:

@@ -11,7 +11,7 @@ from hf_contrastive.arguments.words import BLOCK
 from hf_contrastive.models.word_embedding import WordEmbeddingModel, rows_of
 from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.objectives import FullSoftmax, HierarchicalSoftmax, Objective
-from hf_contrastive.objectives.objective import inner_products
+from hf_contrastive.products import inner_products
 from hf_contrastive.training.draws import StepDraws
 from hf_contrastive.training.sentence_model import ContrastiveOutput
 from hf_contrastive.training.table_contrast import contrast, table_context
