@@ -157,3 +157,13 @@ def test_a_pinned_base_model_is_named_with_its_revision(tmp_path: Path) -> None:
     results: dict[str, Any] = made_up({"card_base_model": "some/base"})
     (code,) = blocks(write_card(tmp_path / "adapter", results).read_text(encoding="utf-8"), "python")
     assert 'AutoModel.from_pretrained("some/base", revision="v1")' in code
+
+
+def test_gathered_weights_are_saved_in_place_of_the_encoders_own(tmp_path: Path) -> None:
+    encoder = adapted(tmp_path)
+    state = {name: value * (0 if "lora_B" in name else 1) for name, value in encoder.state_dict().items()}
+    encoder.save_adapter(tmp_path / "gathered", state_dict=state)
+    bare = SentenceEncoder.from_pretrained(str(tmp_path / "checkpoint"), pooler="avg")
+    found = SentenceEncoder.from_pretrained(str(tmp_path / "gathered")).encode(TEXTS)
+    torch.testing.assert_close(found, bare.encode(TEXTS), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(encoder.encode(TEXTS), found, atol=1e-2)
