@@ -1,6 +1,5 @@
 """What studies make of their runs: by name, over seeds, at equal steps and at equal time, in a table."""
 
-import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -25,17 +24,6 @@ def by_name(output: Path, pattern: str = "*.json") -> dict[str, list[Run]]:
     return runs
 
 
-def seconds_a_step(runs: Sequence[Run]) -> float:
-    """Least seconds of training a step between two measurements of any run: what else a machine does only adds."""
-    least = math.inf
-    for run in runs:
-        marks = [(0, 0.0), *((entry["step"], entry["eval_after_train_seconds"]) for entry in run["curve"])]
-        for (step, seconds), (next_step, next_seconds) in itertools.pairwise(marks):
-            if next_step > step:
-                least = min(least, (next_seconds - seconds) / (next_step - step))
-    return least
-
-
 def at_step(curve: Sequence[dict[str, float]], key: str, step: float = math.inf) -> float:
     """A figure after so many steps, on the line between two measurements; before the first it is the first one's."""
     before = curve[0]
@@ -54,38 +42,49 @@ def over_seeds(made: Sequence[Run], figures: Figures) -> dict[str, Any]:
     return summary | {key: spread([figure(run) for run in made]) for key, figure in every.items()}
 
 
-def with_cost(runs: Mapping[str, list[Run]], plain: str, figures: Figures) -> dict[str, dict[str, Any]]:
+def step_seconds(path: Path) -> dict[str, float]:
+    """What a step takes by GROUP-SOURCE, as `graph_costs.py` has measured it: a run may share its machine.
+
+    Raises:
+        RecipeError: it has not.
+    """
+    if not path.is_file():
+        raise RecipeError(f"{path}: not there; run benchmarks/graph_costs.py first")
+    return mean_seconds(json.loads(path.read_text(encoding="utf-8")))
+
+
+def mean_seconds(costs: Run) -> dict[str, float]:
+    """The same of what the file has in it."""
+    return {name: figures["step_seconds"]["mean"] for name, figures in costs["summary"].items()}
+
+
+def with_cost(
+    runs: Mapping[str, list[Run]], plain: str, figures: Figures, seconds: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
     """`over_seeds` by name, and `cost`: what a step takes beside one of the `plain` source.
 
     Args:
-        runs: of every seed, by GROUP-SOURCE; each group has a `plain` one.
+        runs: of every seed, by GROUP-SOURCE.
+        seconds: what a step takes, by GROUP-SOURCE.
     """
-    return {
-        name: over_seeds(made, figures) | {"cost": seconds_a_step(made) / seconds_a_step(_peers(runs, name, plain))}
-        for name, made in runs.items()
-    }
+    cost = {name: seconds[name] / seconds[f"{name.rpartition('-')[0]}-{plain}"] for name in runs}
+    return {name: over_seeds(made, figures) | {"cost": cost[name]} for name, made in runs.items()}
 
 
 def at_equal_steps_and_time(
-    runs: Mapping[str, list[Run]], key: str, plain: str, figures: Figures
+    runs: Mapping[str, list[Run]], key: str, plain: str, figures: Figures, seconds: Mapping[str, float]
 ) -> dict[str, dict[str, Any]]:
     """`with_cost`, what `key` was in the end, and what it was when runs with `plain` for a source would have ended.
 
-    Time is counted in steps: as many as `plain` takes, divided by the cost. The learning rate has to be constant.
+    Time is counted in steps: as many as the run has, divided by the cost; what costs less than `plain` is not given
+    more steps for it. The learning rate has to be constant.
     """
-    summary = with_cost(runs, plain, figures)
+    summary = with_cost(runs, plain, figures, seconds)
     for name, made in runs.items():
-        fewer = _peers(runs, name, plain)[0]["steps"] / summary[name]["cost"]
+        fewer = made[0]["steps"] / summary[name]["cost"]
         for column, steps in {"equal_steps": math.inf, "equal_time": fewer}.items():
             summary[name][column] = spread([at_step(run["curve"], key, steps) for run in made])
     return summary
-
-
-def _peers(runs: Mapping[str, list[Run]], name: str, plain: str) -> list[Run]:
-    peers = f"{name.rpartition('-')[0]}-{plain}"
-    if peers not in runs:
-        raise RecipeError(f"{name} is compared with {peers}, of which there are no results; run that too")
-    return runs[peers]
 
 
 def show(summary: Mapping[str, dict[str, Any]], columns: Mapping[str, str], title: str) -> None:

@@ -3,11 +3,12 @@
     HF_CONTRASTIVE_DATA=FOLDER python benchmarks/hypernymy_study.py [--sources ace] [-- --key value ...]
 
 One run after the other, each in a process of its own; a JSON file a run, so that a study that was cut off goes on.
-`--budget time` gives a source as many steps as fit into the time of the plain runs, by what its runs at equal steps
-have cost; sources within 2% of the plain step are not run again.
+`--budget time` gives a source as many steps as fit into the time of the plain runs, by the costs that
+`graph_costs.py` has measured; sources within 2% of the plain step are not run again.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,6 +40,7 @@ SOURCES: dict[str, dict[str, Any]] = {
 KEPT = ("after", "curve", "steps", "epochs", "train_seconds", "recipe", "environment")
 COLUMNS = {"accuracy": "test", "dev": "dev"}
 PLAIN = "uniform_1"
+COSTS = RESULTS / "graph_costs_cpu.json"
 OUTPUT = RESULTS / "hypernymy_study"
 RUNS = Path("runs/hypernymy_study")
 
@@ -64,21 +66,26 @@ def main(
             for source in sources or SOURCES:
                 name, overrides = f"{protocol}-{source}", [*overrides_of(protocol, source), *context.args]
                 if budget == "time":
-                    steps, fewer = steps_in_equal_time(output, name)
+                    steps, fewer = steps_in_equal_time(output, protocol, source)
                     if fewer > 0.98 * steps:
                         continue
                     name, overrides = f"{name}_equal_time", [*overrides, f"--max_steps={fewer}"]
                 study([RECIPE], [seed], output, RUNS, overrides, name=name, kept=KEPT)
-    curves.show(summarise(curves.by_name(output)), COLUMNS, "hypernymy, accuracy x 100")
+    curves.show(summarise(curves.by_name(output), curves.step_seconds(COSTS)), COLUMNS, "hypernymy, accuracy x 100")
 
 
-def steps_in_equal_time(output: Path, name: str) -> tuple[int, int]:
-    """Steps of the plain runs, and how many of `name` take as long."""
-    runs = curves.by_name(output)
-    if name not in runs:
-        raise RecipeError(f"{output} has no {name}-SEED.json; run it at equal steps first")
-    made = summarise(runs)[name]
-    return made["steps"], round(made["steps"] / made["cost"])
+def steps_in_equal_time(output: Path, protocol: str, source: str) -> tuple[int, int]:
+    """Steps of the plain runs, and how many with another source take as long."""
+    runs, plain = curves.by_name(output), f"{protocol}-{PLAIN}"
+    if plain not in runs:
+        raise RecipeError(f"{output} has no {plain}-SEED.json; run it at equal steps first")
+    seconds, steps = curves.step_seconds(COSTS), runs[plain][0]["steps"]
+    return steps, round(steps * seconds[measured_as(plain)] / seconds[measured_as(f"{protocol}-{source}")])
+
+
+def measured_as(name: str) -> str:
+    """What `graph_costs.py` calls a row: protocols cost the same."""
+    return f"filtered-{name.partition('-')[2].removesuffix('_equal_time')}"
 
 
 def overrides_of(protocol: str, source: str) -> list[str]:
@@ -87,13 +94,13 @@ def overrides_of(protocol: str, source: str) -> list[str]:
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in keys.items()]
 
 
-def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def summarise(runs: dict[str, list[curves.Run]], seconds: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     """By protocol and source: accuracy on test and dev."""
     figures: curves.Figures = {
         "accuracy": lambda run: run["after"]["accuracy"],
         "dev": lambda run: curves.at_step(run["curve"], "eval_accuracy"),
     }
-    return curves.with_cost(runs, PLAIN, figures)
+    return curves.with_cost(runs, PLAIN, figures, {name: seconds[measured_as(name)] for name in runs})
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
     HF_CONTRASTIVE_DATA=FOLDER python benchmarks/kg_study.py [--graphs WN18RR] [--sources ace] [-- --key value ...]
 
 K negatives a triple whatever their source. One run after the other, each in a process of its own; a JSON file a run,
-so that a study that was cut off goes on. A run notes the validation MRR and the seconds of training so far several
-times, so one run shows both what a source reaches in the same steps and in the same time.
+so that a study that was cut off goes on. A run notes the validation MRR several times, so with what `graph_costs.py`
+has measured, one run shows both what a source reaches in the same steps and in the same time.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,7 @@ EVALUATIONS = 5
 VALIDATION_TRIPLES = 500  # ranking them against all entities takes longer than training in between
 KEPT = ("after", "curve", "steps", "epochs", "train_seconds", "recipe", "environment")
 COLUMNS = {"mrr": "test MRR", "hits_at_10": "test Hits@10", "equal_steps": "valid MRR", "equal_time": "at equal time"}
+COSTS = RESULTS / "graph_costs_cpu.json"
 OUTPUT = RESULTS / "kg_study"
 RUNS = Path("runs/kg_study")
 
@@ -71,7 +73,8 @@ def main(
                     name, overrides = f"{graph}-{model}-{source}", overrides_of(graph, model, source)
                     overrides += context.args
                     study([RECIPE], [seed], output, RUNS, overrides, name=name, kept=KEPT)
-    curves.show(summarise(curves.by_name(output)), COLUMNS, f"filtered link prediction x 100, K = {K}")
+    summary = summarise(curves.by_name(output), curves.step_seconds(COSTS))
+    curves.show(summary, COLUMNS, f"filtered link prediction x 100, K = {K}")
 
 
 def overrides_of(graph: str, model: str, source: str) -> list[str]:
@@ -90,13 +93,13 @@ def overrides_of(graph: str, model: str, source: str) -> list[str]:
     return [f"--{key}={value}" for key, value in keys.items()]
 
 
-def summarise(runs: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+def summarise(runs: dict[str, list[curves.Run]], seconds: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     """By graph, model and source: test MRR and Hits@10, validation MRR at equal steps and at equal time."""
     figures: curves.Figures = {
         "mrr": lambda run: run["after"]["both"]["mrr"],
         "hits_at_10": lambda run: run["after"]["both"]["hits_at_10"],
     }
-    return curves.at_equal_steps_and_time(runs, "eval_mrr", "uniform", figures)
+    return curves.at_equal_steps_and_time(runs, "eval_mrr", "uniform", figures, seconds)
 
 
 if __name__ == "__main__":

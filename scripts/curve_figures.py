@@ -36,14 +36,14 @@ def words_curves(results: Path, output: Path) -> None:
 
 def graph_curves(results: Path, output: Path) -> None:
     """Validation MRR by the seconds that the steps take on a machine with nothing else to do."""
-    runs = curves.by_name(results)
+    runs, seconds = curves.by_name(results), curves.step_seconds(results.parent / kg_study.COSTS.name)
     groups = list(dict.fromkeys(name.rpartition("-")[0] for name in runs))
     figure, axes = pyplot.subplots(1, len(groups), figsize=(1 + 4 * len(groups), 3.8), constrained_layout=True)
     for axis, group in zip([axes] if len(groups) == 1 else axes, groups, strict=True):
         for source in kg_study.SOURCES:
             if made := runs.get(f"{group}-{source}"):
                 label = GRAPH_SOURCES.get(source, source.replace("_", " "))
-                draw(axis, made, "eval_mrr", label, curves.seconds_a_step(made))
+                draw(axis, made, "eval_mrr", label, seconds[f"{group}-{source}"])
         graph, _, model = group.rpartition("-")
         axis.set(title=f"{graph}, {model}", xlabel="seconds of training")
         axis.legend(loc="lower right", fontsize="small")

@@ -45,9 +45,9 @@ TABLES: dict[str, tuple[Callable[[Runs], str], *tuple[str, ...]]] = {
     "words_cost": (words_cost_table, "words_cost_cpu.json"),
     "averaged_vectors": (averaged_vectors_table, "averaged_vectors.json"),
     "kg": (kg_table, "kg_cpu.json"),
-    "kg_study": (kg_study_table, "kg_study"),
+    "kg_study": (kg_study_table, "kg_study", "graph_costs_cpu.json"),
     "recipes": (recipes_table, "recipes"),
-    "hypernymy_study": (hypernymy_study_table, "hypernymy_study"),
+    "hypernymy_study": (hypernymy_study_table, "hypernymy_study", "graph_costs_cpu.json"),
     "negatives_cost": (negatives_cost_table, "negatives_cost_cpu.json"),
     "onnx": (onnx_table, "onnx_cpu.json"),
 }

@@ -1,13 +1,12 @@
 """`hf-contrastive card RUN`, `hf-contrastive onnx FOLDER` and `hf-contrastive publish FOLDER REPO_ID`."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from hf_contrastive.errors import ContrastiveError
+from hf_contrastive.commands.shared import errors_as_messages, log_messages
 
 
 def card(
@@ -19,10 +18,8 @@ def card(
     """Write the model card of a finished run again, with mean and deviation over seeds where there are several."""
     from hf_contrastive.hub import read_results, write_cards
 
-    try:
+    with errors_as_messages():
         paths = write_cards(run, read_results(run), [read_results(other) for other in others or []])
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error
     for path in paths:
         Console().print(f"model card: {path}", highlight=False, soft_wrap=True)
 
@@ -33,10 +30,8 @@ def onnx(
     """Write onnx/model.onnx into a model folder, checked against torch; `publish` sends it along."""
     from hf_contrastive.hub.onnx import FILE, export_onnx
 
-    try:
+    with errors_as_messages():
         difference = export_onnx(folder)
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error
     Console().print(
         f"{folder / FILE}: differs from torch by {difference:.1e} at most", highlight=False, soft_wrap=True
     )
@@ -54,11 +49,9 @@ def publish(
     """Put a model on the Hub: its files, never those of its training."""
     from hf_contrastive.hub import publish as run
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    try:
+    log_messages()
+    with errors_as_messages():
         done = run(folder, repo_id, private=private, revision=revision, dry_run=dry_run)
-    except ContrastiveError as error:
-        raise SystemExit(f"error: {error}") from error
     console = Console(highlight=False, soft_wrap=True)
     for names, what in ((done.files.published, ""), (done.files.left_out, "left out: "), (done.removed, "removed: ")):
         for name in names:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from curve_figures import draw, graph_curves, pyplot, words_curves
-from made_up_results import KG_STUDY, WORDS
+from made_up_results import GRAPH_COSTS, KG_STUDY, WORDS
 
 
 def test_a_curve_is_the_mean_of_what_all_runs_measured() -> None:
@@ -24,6 +24,7 @@ def test_a_curve_is_the_mean_of_what_all_runs_measured() -> None:
 
 
 def test_studies_are_drawn(tmp_path: Path) -> None:
+    (tmp_path / "graph_costs_cpu.json").write_text(json.dumps(GRAPH_COSTS), encoding="utf-8")
     for draw_all, made in ((words_curves, WORDS), (graph_curves, KG_STUDY)):
         folder, picture = tmp_path / draw_all.__name__, tmp_path / f"{draw_all.__name__}.png"
         folder.mkdir()

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import curves
+import graph_costs
+import graph_costs_contestant
 import harness
 import hypernymy_study
 import kg
@@ -94,40 +96,42 @@ def test_every_source_of_the_hypernymy_study_trains(source: str, tmp_path: Path)
     assert results["steps"] == 4 and 0 < curves.at_step(results["curve"], "eval_accuracy") <= 1
 
 
-def made_run(seconds: list[float], values: list[float], key: str) -> dict[str, Any]:
-    curve: list[dict[str, float]] = [
-        {key: value, "step": 10 * (turn + 1), "eval_after_train_seconds": sum(seconds[: turn + 1])}
-        for turn, value in enumerate(values)
-    ]
+def made_run(values: list[float], key: str) -> dict[str, Any]:
+    curve: list[dict[str, float]] = [{key: value, "step": 10 * (turn + 1)} for turn, value in enumerate(values)]
     after = {"both": {"mrr": values[-1], "hits_at_10": 1.0}, "accuracy": values[-1]}
-    return {"after": after, "curve": curve, "steps": 40, "train_seconds": sum(seconds)}
+    return {"after": after, "curve": curve, "steps": 40, "train_seconds": 1.0}
 
 
 def test_equal_time_is_counted_in_steps_by_what_a_step_costs() -> None:
     key = "eval_mrr"
     runs = {
-        # A busy machine stretched some parts of runs: 1 second is what ten steps take.
-        "a-b-uniform": [
-            made_run([5, 1, 1, 9], [0.1, 0.2, 0.3, 0.4], key),
-            made_run([1] * 4, [0.1, 0.2, 0.3, 0.6], key),
-        ],
-        "a-b-slow": [made_run([8, 1.6, 4, 2], [0.2, 0.5, 0.6, 0.7], key)],
+        "a-b-uniform": [made_run([0.1, 0.2, 0.3, 0.4], key), made_run([0.1, 0.2, 0.3, 0.6], key)],
+        "a-b-slow": [made_run([0.2, 0.5, 0.6, 0.7], key)],
+        "a-b-fast": [made_run([0.1, 0.1, 0.1, 0.2], key)],
     }
-    summary = kg_study.summarise(runs)
-    plain, slow = summary["a-b-uniform"], summary["a-b-slow"]
+    summary = kg_study.summarise(runs, {"a-b-uniform": 0.1, "a-b-slow": 0.16, "a-b-fast": 0.05})
+    plain, slow, fast = summary.values()
     assert plain["cost"] == 1 and plain["equal_time"] == plain["equal_steps"]
     assert plain["equal_steps"]["mean"] == pytest.approx(0.5) and plain["seeds"] == 2
     assert slow["cost"] == pytest.approx(1.6) and slow["equal_steps"]["mean"] == 0.7
     assert slow["equal_time"]["mean"] == pytest.approx(0.55)  # after 25 of 40 steps
+    assert fast["cost"] == 0.5 and fast["equal_time"] == fast["equal_steps"]
     curves.show(summary, kg_study.COLUMNS, "title")
-    with pytest.raises(RecipeError, match="a-b-slow is compared with a-b-uniform"):
-        kg_study.summarise({"a-b-slow": runs["a-b-slow"]})
+
+
+def test_costs_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="none.json: not there; run benchmarks/graph_costs.py first"):
+        curves.step_seconds(tmp_path / "none.json")
 
 
 def test_hypernymy_at_equal_time_is_run_with_fewer_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for source, seconds in {"uniform_1": [1.0, 1.0], "uniform_2": [2.0, 1.01], "ace": [1.6, 2.0]}.items():
-        made = made_run(seconds, [0.8, 0.9], "eval_accuracy")
-        (tmp_path / f"filtered-{source}-42.json").write_text(json.dumps(made), encoding="utf-8")
+    made = json.dumps(made_run([0.8, 0.9], "eval_accuracy"))
+    (tmp_path / "path_counted-uniform_1-42.json").write_text(made, encoding="utf-8")
+    seconds = {"uniform_1": 0.1, "uniform_2": 0.101, "ace": 0.16}
+    costs = {f"filtered-{name}": {"step_seconds": {"mean": value}} for name, value in seconds.items()}
+    monkeypatch.setattr(hypernymy_study, "COSTS", tmp_path / "costs" / "costs.json")
+    hypernymy_study.COSTS.parent.mkdir()
+    hypernymy_study.COSTS.write_text(json.dumps({"summary": costs}), encoding="utf-8")
     asked = {}
 
     def study(*args: Any, name: str, **kwargs: Any) -> None:
@@ -135,13 +139,49 @@ def test_hypernymy_at_equal_time_is_run_with_fewer_steps(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(hypernymy_study, "study", study)
     context = typer.Context(typer.main.get_command(typer.Typer(callback=lambda: None)))
-    sources = ["uniform_1", "uniform_2", "ace"]
-    hypernymy_study.main(context, ["filtered"], sources, [42], budget="time", output=tmp_path)
-    assert asked == {"filtered-ace_equal_time": "--max_steps=25"}
-    with pytest.raises(RecipeError, match="filtered-filtered_1-SEED.json; run it at equal steps first"):
-        hypernymy_study.main(context, ["filtered"], ["filtered_1"], [42], budget="time", output=tmp_path)
+    hypernymy_study.main(context, ["path_counted"], list(seconds), [42], budget="time", output=tmp_path)
+    assert asked == {"path_counted-ace_equal_time": "--max_steps=25"}
+    with pytest.raises(RecipeError, match="filtered-uniform_1-SEED.json; run it at equal steps first"):
+        hypernymy_study.main(context, ["filtered"], ["ace"], [42], budget="time", output=tmp_path)
     with pytest.raises(RecipeError, match="choose steps or time, got 'x'"):
         hypernymy_study.main(context, budget="x", output=tmp_path)
+
+
+def test_costs_are_measured_by_group_and_summed_up_beside_the_plain_source(tmp_path: Path) -> None:
+    asked = []
+
+    def run(script: Path, job: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
+        asked.append(job["recipe"])
+        assert script.is_file() and variables == {"OMP_NUM_THREADS": "1"}
+        return {"step_seconds": {source: 0.1 * (place + 1) for place, source in enumerate(job["sources"])}}
+
+    results = harness.Results(tmp_path / "out.json", {"steps": 2}, ["accelerate"], graph_costs.summarise)
+    settings = {"steps": 2, "warmup": 1}
+    for _ in range(2):  # the second time there is nothing left to do
+        graph_costs.compare(results, settings, 2, ["WN18RR-transe", "filtered"], run)
+    assert asked == 2 * [str(kg_study.RECIPE), str(hypernymy_study.RECIPE)]
+    summary = results.summary
+    assert summary["WN18RR-transe-bernoulli"]["ratio"]["mean"] == pytest.approx(2)
+    assert summary["filtered-uniform_2"]["ratio"]["mean"] == pytest.approx(2)
+    assert summary["filtered-ace"]["step_seconds"]["mean"] == pytest.approx(0.6)
+    graph_costs.show(summary)
+    assert set(graph_costs.GROUPS) == {
+        "WN18RR-transe",
+        "WN18RR-transd",
+        "FB15k-237-transe",
+        "FB15k-237-transd",
+        "filtered",
+    }
+
+
+def test_a_step_of_each_source_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_graph_run(tmp_path / "kg")
+    monkeypatch.setenv("HF_CONTRASTIVE_DATA", str(tmp_path))
+    (tmp_path / "kg/WN18RR").symlink_to(tmp_path / "kg/graph")
+    recipe, sources = graph_costs.GROUPS["WN18RR-transe"]
+    chosen = {name: sources[name] for name in ("uniform", "ace")}
+    made = graph_costs_contestant.measure({"recipe": str(recipe), "sources": chosen, "steps": 2, "warmup": 1})
+    assert made["step_seconds"].keys() == chosen.keys() and min(made["step_seconds"].values()) > 0
 
 
 def test_a_figure_between_two_measurements_is_on_the_line_between_them() -> None:
