@@ -105,7 +105,7 @@ def _open_npy(path: Path) -> TextVectors:
         raise RecipeError(f"{path}: shape {stored.shape} of {stored.dtype} is not vectors [N, D] of real numbers")
     count, width = stored.shape
     return TextVectors(
-        str(path), count, width, lambda rows: unit(stored[rows].astype(np.float32)), file=path, **_description(path)
+        str(path), count, width, lambda rows: _unit(stored[rows], rows, path), file=path, **_description(path)
     )
 
 
@@ -131,7 +131,7 @@ def _open_parquet(path: Path) -> TextVectors | None:
             stored = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, kind.list_size)
             here = groups == group
             out[here] = stored[rows[here] - starts[group]]
-        return unit(out)
+        return _unit(out, rows, path)
 
     columns = {name: file.read(columns=[name])[name].to_pylist() for name in ("id", "text") if name in schema.names}
     return TextVectors(
@@ -144,6 +144,15 @@ def _open_parquet(path: Path) -> TextVectors | None:
         file=path,
         **_description(path),
     )
+
+
+def _unit(vectors: np.ndarray, rows: np.ndarray, path: Path) -> np.ndarray:
+    """Unit vectors float32; `RecipeError` where one is not finite: FAISS would pass it over."""
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        bad = rows[int(np.argmin(finite))]
+        raise RecipeError(f"{path}, row {bad} (counted from 0): its vector is not finite; encode it anew")
+    return unit(vectors.astype(np.float32))
 
 
 def _description(path: Path) -> dict[str, Any]:
