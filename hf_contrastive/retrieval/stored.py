@@ -32,6 +32,7 @@ class TextVectors:
         file: that holds them; None: they are in memory.
         made: what `encode` wrote down of how they were made; empty where there is nothing.
         model: that made them, as the user named it.
+        revision: of that model on the Hub.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TextVectors:
     file: Path | None = None
     made: dict[str, Any] | None = None
     model: str | None = None
+    revision: str | None = None
 
     def id_of(self, row: int) -> str | int:
         """Its id, else its number."""
@@ -161,6 +163,7 @@ def _description(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
-        return {"made": content["made"], "model": content["model_name_or_path"]}
+        where = {"model": content["model_name_or_path"], "revision": content.get("revision")}
+        return {"made": content["made"], **where}
     except (ValueError, KeyError, TypeError) as error:
         raise RecipeError(f"{description}: does not say how {path.name} was made ({error}); delete it") from error

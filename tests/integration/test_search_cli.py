@@ -186,3 +186,18 @@ def test_what_does_not_fit_is_refused(place: Path, tmp_path: Path) -> None:
     ):
         assert message in refused(*given), given
     assert not (tmp_path / "f.tsv").exists()
+
+
+def test_the_model_of_the_vectors_is_loaded_at_their_revision(place: Path, tmp_path: Path, monkeypatch) -> None:
+    encode(place / "corpus.jsonl", place / "checkpoint", "--output", tmp_path / "v.npy", "--revision", "v2")
+    asked = []
+    load = SentenceEncoder.from_pretrained
+
+    def from_pretrained(*given: Any, **options: Any) -> SentenceEncoder:
+        asked.append(options["revision"])
+        return load(*given, **options)
+
+    monkeypatch.setattr(SentenceEncoder, "from_pretrained", from_pretrained)
+    for options in ([], ["--revision", "v3"], ["--model", place / "checkpoint"]):
+        assert search(tmp_path / "v.npy", *options, typed="\n").exit_code == 0
+    assert asked == ["v2", "v3", "main"]
