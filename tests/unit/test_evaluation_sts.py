@@ -89,7 +89,7 @@ def test_chunks_keep_the_order_and_the_bar_counts_sentences(monkeypatch, capsys)
     [
         (lambda sentences: torch.ones(len(sentences) + 1, 2), ValueError, r"shape \(3, 2\) for 2 sentences"),
         (lambda sentences: torch.ones(len(sentences)), ValueError, "not \\[N, D\\]"),
-        (lambda sentences: torch.tensor([[1.0], [math.nan]]), CheckpointError, "model: its vector of 'b' is not finite"),
+        (lambda sentences: torch.tensor([[1.0], [math.nan]]), CheckpointError, "vector of 'b' is not finite"),
     ],
 )
 def test_what_encode_returns_is_checked(encode, error, message):
