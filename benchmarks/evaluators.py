@@ -9,6 +9,7 @@ The exit status is 1 where a figure differs by more than 1e-4.
 """
 
 import json
+import math
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -214,7 +215,9 @@ def summarise(measurements: list[Measurement]) -> dict[str, Any]:
         figures = measured["figures"]
         ours = figures["ours"]
         differences = [abs(theirs[name] - ours[name]) for theirs in figures.values() for name in ours]
-        tasks[measured["task"]] = {**figures, "largest_difference": max(differences)}
+        # A figure that is not a number differs; max would pass it over.
+        largest = math.nan if any(map(math.isnan, differences)) else max(differences)
+        tasks[measured["task"]] = {**figures, "largest_difference": largest}
     return {"tasks": tasks, "equal": all(task["largest_difference"] <= TOLERANCE for task in tasks.values())}
 
 

@@ -103,7 +103,9 @@ def search(
     batch_tokens: BatchTokens = None,
     bf16: Bf16 = False,
     device: Device = None,
-    revision: Revision = "main",
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of the model on the Hub; default: that of CORPUS.")
+    ] = None,
 ) -> None:
     """Find the nearest texts: of queries in a file, or asked one by one."""
     from hf_contrastive.retrieval.results import write_results

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from hf_contrastive.errors import CheckpointError
+
 Encode: TypeAlias = Callable[[list[str]], Tensor]
 
 _CHUNK = 4096  # sentences handed over at a time: enough for the encoder to sort by length, and a bar that moves
@@ -21,7 +23,8 @@ class EncodedSentences:
         progress: show a bar with the rate and the time left.
 
     Raises:
-        ValueError: `encode` returned another shape, or numbers that are not finite.
+        CheckpointError: `encode` returned numbers that are not finite.
+        ValueError: it returned another shape.
     """
 
     def __init__(self, encode: Encode, sentences: Iterable[str], progress: bool = False) -> None:
@@ -46,5 +49,7 @@ def _checked(vectors: Tensor, sentences: list[str]) -> Tensor:
     finite = vectors.isfinite().all(dim=1)
     if not finite.all():
         bad = sentences[int((~finite).nonzero()[0])]
-        raise ValueError(f"encode returned numbers that are not finite, first for {bad!r}: the model diverged")
+        raise CheckpointError(
+            f"model: its vector of {bad!r:.80} is not finite: it diverged; choose another checkpoint"
+        )
     return vectors.detach().float().cpu()

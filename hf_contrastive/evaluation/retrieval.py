@@ -6,7 +6,8 @@ Per query, with gain g_r of the document at rank r (its grade, 0 where it is not
     MRR@k  = 1 / rank of the first relevant document, 0 where it is beyond k
     recall@k = relevant documents up to rank k, over all relevant documents
 
-as trec_eval computes them (Jarvelin and Kekalainen, 2002; the grade itself is the gain). Equal scores rank by id.
+as trec_eval computes them (Jarvelin and Kekalainen, 2002; the grade itself is the gain). Of equal scores the later id
+ranks first, as there and in mteb.
 """
 
 from collections.abc import Mapping, Sequence
@@ -140,7 +141,7 @@ def score_ranking(data: RetrievalData, rows: np.ndarray, scores: np.ndarray) -> 
     for gains, own, values in zip(data.gains, rows, scores, strict=True):
         there = own >= 0
         own, values = own[there], values[there]
-        ranked = own[np.lexsort((id_order[own], -values))]
+        ranked = own[np.lexsort((-id_order[own], -values))]
         found = np.array([gains.get(data.document_ids[row], 0) for row in ranked], dtype=np.float64)
         best = np.array(sorted(gains.values(), reverse=True), dtype=np.float64)
         ndcg.append(_dcg(found[:10]) / _dcg(best[:10]))

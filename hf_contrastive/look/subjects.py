@@ -81,11 +81,7 @@ def run_encoder(run: Path) -> SentenceEncoder:
     Raises:
         CheckpointError: no recipe there that says which.
     """
-    path = run / _RECIPE
-    try:
-        text = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); name the published model instead") from error
+    text = _recipe(run)
     keys = {item.name for item in fields(ModelArguments)} | {"eval_pooler", "eval_max_length"}
     overrides = [f"--train_data={text.get('train_data', '')}", f"--output_dir={run}"]
     for key in sorted(keys & text.keys()):
@@ -126,8 +122,7 @@ def _subject(label: str, model: str) -> Subject:
     is_run = folder.is_dir() and not (folder / "config.json").is_file() and (steps or (folder / _RECIPE).is_file())
     if not is_run:
         return Subject(label, model, model)
-    recipe = folder / _RECIPE
-    task = json.loads(recipe.read_text(encoding="utf-8")).get("task") if recipe.is_file() else None
+    task = _recipe(folder).get("task") if (folder / _RECIPE).is_file() else None
     if task is not None:
         raise CheckpointError(f"{folder}: is a run of task {task}; only models of sentences can be looked at")
     complete = [(step, path) for step, path in sorted(steps) if (path / "trainer_state.json").is_file()]
@@ -138,3 +133,14 @@ def _subject(label: str, model: str) -> Subject:
     if published is None and not complete:
         raise CheckpointError(f"{folder}: is a run without a checkpoint so far; come back when it has one")
     return Subject(label, model, published, folder, tuple(complete))
+
+
+def _recipe(run: Path) -> dict[str, str]:
+    path = run / _RECIPE
+    try:
+        text = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(text, dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); name the published model instead") from error
+    return text

@@ -43,7 +43,8 @@ def write_results(searcher: Searcher, queries: TextVectors, file: Path) -> None:
             write(records)
             bar.update(len(rows))
     if short:
-        logger.warning("%s queries have fewer than %d results; raise --nprobe", f"{short:,}", searcher.settings.k)
+        breadth = "--index hnsw --ef-search" if searcher.index.graph else "--index ivf --nprobe"
+        logger.warning("%s queries have fewer than %d results; raise %s", f"{short:,}", searcher.settings.k, breadth)
     logger.info("%s: results of %s queries", file, f"{queries.count:,}")
 
 

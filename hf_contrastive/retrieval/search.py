@@ -123,6 +123,7 @@ def _build(corpus: TextVectors, rows: np.ndarray, kind: str) -> NeighbourIndex:
 
 def _encoder(settings: SearchSettings, stored: TextVectors | None) -> SentenceEncoder:
     """The model that is named, else the one the vectors are from; `RecipeError` where they are another's."""
+    own = stored.revision if stored and settings.model is None else None
     made: dict[str, Any] = (stored.made if stored else None) or {}
     model = settings.model or (stored.model if stored else None)
     if model is None:
@@ -131,7 +132,7 @@ def _encoder(settings: SearchSettings, stored: TextVectors | None) -> SentenceEn
         model,
         settings.pooler or made.get("pooler"),
         settings.max_length or made.get("max_length"),
-        settings.revision,
+        settings.revision or own or "main",
         settings.device,
         processes(settings.device),
     )

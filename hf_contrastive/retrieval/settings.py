@@ -108,7 +108,8 @@ class SearchSettings:
         ef_search: candidates that `hnsw` keeps open on its way; default 128.
         columns, id_column: of texts that are encoded first.
         query_columns, query_id_column: of the queries.
-        pooler, max_length, batch_tokens, bf16, device, revision: as in `EncodeSettings`.
+        pooler, max_length, batch_tokens, bf16, device: as in `EncodeSettings`.
+        revision: of the model on the Hub; default: what `encode` wrote down with the model, else main.
 
     Raises:
         RecipeError: a setting that cannot be used.
@@ -131,7 +132,7 @@ class SearchSettings:
     batch_tokens: int | None = None
     bf16: bool = False
     device: str | None = None
-    revision: str = "main"
+    revision: str | None = None
 
     def __post_init__(self) -> None:
         one_of("index", self.index, INDEXES)

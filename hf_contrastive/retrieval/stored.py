@@ -32,6 +32,7 @@ class TextVectors:
         file: that holds them; None: they are in memory.
         made: what `encode` wrote down of how they were made; empty where there is nothing.
         model: that made them, as the user named it.
+        revision: of that model on the Hub.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TextVectors:
     file: Path | None = None
     made: dict[str, Any] | None = None
     model: str | None = None
+    revision: str | None = None
 
     def id_of(self, row: int) -> str | int:
         """Its id, else its number."""
@@ -105,7 +107,7 @@ def _open_npy(path: Path) -> TextVectors:
         raise RecipeError(f"{path}: shape {stored.shape} of {stored.dtype} is not vectors [N, D] of real numbers")
     count, width = stored.shape
     return TextVectors(
-        str(path), count, width, lambda rows: unit(stored[rows].astype(np.float32)), file=path, **_description(path)
+        str(path), count, width, lambda rows: _unit(stored[rows], rows, path), file=path, **_description(path)
     )
 
 
@@ -131,7 +133,7 @@ def _open_parquet(path: Path) -> TextVectors | None:
             stored = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, kind.list_size)
             here = groups == group
             out[here] = stored[rows[here] - starts[group]]
-        return unit(out)
+        return _unit(out, rows, path)
 
     columns = {name: file.read(columns=[name])[name].to_pylist() for name in ("id", "text") if name in schema.names}
     return TextVectors(
@@ -146,12 +148,22 @@ def _open_parquet(path: Path) -> TextVectors | None:
     )
 
 
+def _unit(vectors: np.ndarray, rows: np.ndarray, path: Path) -> np.ndarray:
+    """Unit vectors float32; `RecipeError` where one is not finite: FAISS would pass it over."""
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        bad = rows[int(np.argmin(finite))]
+        raise RecipeError(f"{path}, row {bad} (counted from 0): its vector is not finite; encode it anew")
+    return unit(vectors.astype(np.float32))
+
+
 def _description(path: Path) -> dict[str, Any]:
     description = description_file(path)
     if not description.is_file():
         return {}
     try:
         content = json.loads(description.read_text(encoding="utf-8"))
-        return {"made": content["made"], "model": content["model_name_or_path"]}
+        where = {"model": content["model_name_or_path"], "revision": content.get("revision")}
+        return {"made": content["made"], **where}
     except (ValueError, KeyError, TypeError) as error:
         raise RecipeError(f"{description}: does not say how {path.name} was made ({error}); delete it") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -154,6 +155,11 @@ def test_what_does_not_fit_is_refused(place: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "narrow.npy", np.ones((3, 5), np.float32))
     np.save(tmp_path / "flat.npy", np.ones(5, np.float32))
     np.save(tmp_path / "same.npy", np.ones((3, 32), np.float32))
+    lost = np.ones((3, 32), np.float32)
+    lost[1, 5] = np.nan
+    np.save(tmp_path / "lost.npy", lost)
+    cells = pa.FixedSizeListArray.from_arrays(pa.array(lost.ravel()), 32)
+    pq.write_table(pa.table({"vector": cells}), tmp_path / "lost.parquet")
     vectors, queries = place / "vectors", ["--queries", place / "queries.tsv", "--output", tmp_path / "f.tsv"]
     for given, message in (
         ([vectors, "--model", other], "differ in model (BertModel "),
@@ -173,7 +179,25 @@ def test_what_does_not_fit_is_refused(place: Path, tmp_path: Path) -> None:
         ([vectors, "--queries", tmp_path / "narrow.npy", *queries[2:]], "where the corpus has 32"),
         ([vectors, "--queries", tmp_path / "same.npy", *queries[2:], "--bf16"], "encoded already; leave it out"),
         ([tmp_path], "a folder without vectors.parquet"),
+        ([tmp_path / "lost.npy", "--model", other], "lost.npy, row 1 (counted from 0): its vector is not finite"),
+        ([tmp_path / "lost.parquet", "--model", other], "lost.parquet, row 1 (counted from 0): its vector is not fin"),
+        ([vectors, "--queries", tmp_path / "lost.npy", *queries[2:]], "lost.npy, row 1 (counted from 0): its vector"),
         ([tmp_path / "nothing.txt", "--model", other], "no such file"),
     ):
         assert message in refused(*given), given
     assert not (tmp_path / "f.tsv").exists()
+
+
+def test_the_model_of_the_vectors_is_loaded_at_their_revision(place: Path, tmp_path: Path, monkeypatch) -> None:
+    encode(place / "corpus.jsonl", place / "checkpoint", "--output", tmp_path / "v.npy", "--revision", "v2")
+    asked = []
+    load = SentenceEncoder.from_pretrained
+
+    def from_pretrained(*given: Any, **options: Any) -> SentenceEncoder:
+        asked.append(options["revision"])
+        return load(*given, **options)
+
+    monkeypatch.setattr(SentenceEncoder, "from_pretrained", from_pretrained)
+    for options in ([], ["--revision", "v3"], ["--model", place / "checkpoint"]):
+        assert search(tmp_path / "v.npy", *options, typed="\n").exit_code == 0
+    assert asked == ["v2", "v3", "main"]

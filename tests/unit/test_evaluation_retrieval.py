@@ -112,14 +112,31 @@ def test_graded_figures_are_those_of_a_loop(tmp_path: Path) -> None:
     assert ours.ndcg_at_10 > 0 and {grade for gains in data.gains for grade in gains.values()} == {1, 2, 3}
 
 
-def test_the_grade_is_the_gain_and_equal_scores_rank_by_id(tmp_path: Path) -> None:
+def test_the_grade_is_the_gain_and_of_equal_scores_the_later_id_is_first(tmp_path: Path) -> None:
     data = load_retrieval_data(make_folder(tmp_path))
-    one = type(data)("x", ["b", "a", "c"], [""] * 3, ["q"], [""], [{"b": 3, "c": 1, "gone": 2}])
+    one = type(data)("x", ["a", "b", "c"], [""] * 3, ["q"], [""], [{"a": 3, "c": 1, "gone": 2}])
     rows = np.array([[0, 1, -1, 2]])
-    score = score_ranking(one, rows, np.array([[0.5, 0.5, 0.0, 0.4]]))  # a, b, c
+    score = score_ranking(one, rows, np.array([[0.5, 0.5, 0.0, 0.4]]))  # b, a, c
     assert score.mrr_at_10 == 0.5 and score.recall["5"] == pytest.approx(2 / 3) and score.recall["1"] == 0
     best = 3 + 2 / math.log2(3) + 1 / math.log2(4)
     assert score.ndcg_at_10 == pytest.approx((3 / math.log2(3) + 1 / math.log2(4)) / best)
+
+
+def test_figures_are_those_of_trec_eval_where_scores_are_equal(tmp_path: Path) -> None:
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    data = load_retrieval_data(make_folder(tmp_path, graded=True))
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 9, (len(data.queries), len(data.documents))) / 8  # many alike
+    rows = np.argsort(rng.random(scores.shape), axis=1)
+    ours = score_ranking(data, rows, np.take_along_axis(scores, rows, axis=1))
+    judged = dict(zip(data.query_ids, data.gains, strict=True))
+    found = {
+        query: dict(zip(data.document_ids, own.tolist(), strict=True))
+        for query, own in zip(data.query_ids, scores, strict=True)
+    }
+    theirs = pytrec_eval.RelevanceEvaluator(judged, {"ndcg_cut.10", "recall.10"}).evaluate(found).values()
+    ndcg, recall = (np.mean([query[name] for query in theirs]) for name in ("ndcg_cut_10", "recall_10"))
+    assert (ours.ndcg_at_10, ours.recall["10"]) == pytest.approx((ndcg, recall), abs=1e-9)
 
 
 @pytest.mark.parametrize("index", ["flat", "ivf", "hnsw"])

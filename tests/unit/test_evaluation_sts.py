@@ -9,7 +9,7 @@ import pytest
 import torch
 from test_evaluation_geometry import reference_spearman, reference_uniformity, squared_distance
 
-from hf_contrastive.errors import DataError
+from hf_contrastive.errors import CheckpointError, DataError
 from hf_contrastive.evaluation import STS_TASKS, encoding, evaluate_pairs, evaluate_sts, load_sts_pairs, sts
 from hf_contrastive.evaluation.encoding import EncodedSentences
 
@@ -85,15 +85,15 @@ def test_chunks_keep_the_order_and_the_bar_counts_sentences(monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
-    "encode, message",
+    "encode, error, message",
     [
-        (lambda sentences: torch.ones(len(sentences) + 1, 2), r"shape \(3, 2\) for 2 sentences"),
-        (lambda sentences: torch.ones(len(sentences)), "not \\[N, D\\]"),
-        (lambda sentences: torch.tensor([[1.0], [math.nan]]), "first for 'b'"),
+        (lambda sentences: torch.ones(len(sentences) + 1, 2), ValueError, r"shape \(3, 2\) for 2 sentences"),
+        (lambda sentences: torch.ones(len(sentences)), ValueError, "not \\[N, D\\]"),
+        (lambda sentences: torch.tensor([[1.0], [math.nan]]), CheckpointError, "vector of 'b' is not finite"),
     ],
 )
-def test_what_encode_returns_is_checked(encode, message):
-    with pytest.raises(ValueError, match=message):
+def test_what_encode_returns_is_checked(encode, error, message):
+    with pytest.raises(error, match=message):
         EncodedSentences(encode, ["a", "b"])
 
 

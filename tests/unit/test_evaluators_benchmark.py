@@ -66,6 +66,9 @@ def test_three_libraries_give_the_same_figures(data: Path, model: str, tmp_path:
 def test_a_difference_is_told(monkeypatch: pytest.MonkeyPatch, data: Path, model: str, tmp_path: Path) -> None:
     figures = {"ours": {"spearman": 0.5}, "sentence-transformers": {"spearman": 0.5}, "mteb": {"spearman": 0.5002}}
     assert not evaluators.summarise([{"task": "a", "figures": figures}])["equal"]
+    for who in figures:
+        broken = figures | {"mteb": {"spearman": 0.5}} | {who: {"spearman": float("nan")}}
+        assert not evaluators.summarise([{"task": "a", "figures": broken}])["equal"]
     near = figures | {"mteb": {"spearman": 0.50009}}
     assert evaluators.summarise([{"task": "a", "figures": near}])["equal"]
     monkeypatch.setattr(evaluators, "of_sts", lambda *_: figures)

@@ -187,6 +187,10 @@ def test_runs_that_cannot_be_looked_at(run: Path, tmp_path: Path) -> None:
             find_subjects([str(tmp_path / folder)])
     with pytest.raises(CheckpointError, match=r"recipe\.json: cannot be read .*name the published model"):
         run_encoder(tmp_path / "bare")
+    for damaged in ('{"task": "wo', "[]"):
+        (tmp_path / "empty" / "recipe.json").write_text(damaged)
+        with pytest.raises(CheckpointError, match=r"recipe\.json: cannot be read .*name the published model"):
+            find_subjects([str(tmp_path / "empty")])
     with pytest.raises(CheckpointError, match=r"no model\.safetensors .*final folder"):
         load_weights(run_encoder(run / "out"), tmp_path / "bare" / "checkpoint-3")
     torch.manual_seed(0)
