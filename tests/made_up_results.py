@@ -292,7 +292,8 @@ KG_STUDY_TABLE = f"""\
 | FB15k-237, transe, ace | 40.0 | 50.0 | 40.0 | 20.0 | 2.00 | 1 | 3,000 |
 | FB15k-237, transe, uniform | 40.0 ± 14.1 | 50.0 | 40.0 ± 14.1 | 40.0 ± 14.1 | 1.00 | 2 | 3,000 |
 
-{STUDY_CAPTION} At equal time: after as many steps, divided by the cost where that is above 1. Filtered ranks, x 100. {MACHINE}.
+{STUDY_CAPTION} At equal time: after as many steps, divided by the cost where that is above 1. Filtered \
+ranks, x 100. {MACHINE}.
 """
 HYPERNYMY = {"path_counted-uniform_1-42": graph_run(0.9)}
 HYPERNYMY_TABLE = f"""\
