@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from table_cells import Runs, by_name, machine, markdown, mean_sd, percent, plus_minus, rounds
+from table_cells import Runs, by_name, machine, markdown, mean_sd, percent, plus_minus
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import curves
@@ -34,11 +34,22 @@ def kg_table(runs: Runs) -> str:
                 ]
                 rows.append(row)
     settings, environment = results["settings"], results["environment"]
+    counts = _rounds_of_each(results)
+    fewest, most = min(counts), max(counts)
+    of_rounds = f"{fewest} to {most} rounds" if most > fewest else f"{most} rounds"
     return markdown(["", "triples/s", "to PyKEEN"], rows) + (
         f"\n{settings['graph']}, d = {settings['dimension']}, batch {settings['batch']}, {settings['negatives']} "
-        f"negatives a triple, {settings['threads']} threads; mean ± standard deviation over {rounds(results)} rounds "
-        f"in turns. {machine(environment)}, PyKEEN {environment['pykeen']}.\n"
+        f"negatives a triple, {settings['threads']} threads; mean ± standard deviation over {of_rounds} in turns. "
+        f"{machine(environment)}, PyKEEN {environment['pykeen']}.\n"
     )
+
+
+def _rounds_of_each(results: dict[str, Any]) -> list[int]:
+    """How often each model was measured."""
+    turns: dict[str, set[int]] = {}
+    for measurement in results["measurements"]:
+        turns.setdefault(measurement["interaction"], set()).add(measurement["round"])
+    return [len(made) for made in turns.values()]
 
 
 def kg_study_table(runs: Runs) -> str:
