@@ -12,6 +12,7 @@ from hf_contrastive.augmentations.protocol import Augmentation, WordAugmentation
 from hf_contrastive.augmentations.registry import register_augmentation
 from hf_contrastive.augmentations.word_parts import in_place_of, word_core
 from hf_contrastive.errors import RecipeError
+from hf_contrastive.positions import positions_of
 
 _CHUNK = 16  # sentences the model sees at a time: its output has a number for each token and each word it knows
 _BEST = 8  # guesses looked at for one that is another word, whatever the capitals
@@ -99,7 +100,7 @@ class Predicted(Augmentation):
     @torch.no_grad()
     def _guesses(self, masked: list[str]) -> list[list[list[str]]]:
         """For each sentence and each of its masks whole words, the likeliest first."""
-        limit = min(self.tokenizer.model_max_length, getattr(self.model.config, "max_position_embeddings", 1 << 30))
+        limit = positions_of(self.model, self.tokenizer)
         tokens = self.tokenizer(masked, padding=True, truncation=True, max_length=limit, return_tensors="pt")
         is_mask = tokens["input_ids"] == self.tokenizer.mask_token_id
         logits: Tensor = self.model(**tokens).logits[is_mask].masked_fill(self.unusable, -torch.inf)

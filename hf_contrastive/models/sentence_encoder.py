@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +21,7 @@ from hf_contrastive.models.lora import add_lora, merged, save_adapter
 from hf_contrastive.models.module_files import Layout, read_layout, write_layout
 from hf_contrastive.models.pooling import NEEDS_ALL_LAYERS, pool
 from hf_contrastive.models.token_batches import token_batches
+from hf_contrastive.positions import positions_of
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +140,7 @@ class SentenceEncoder(nn.Module):
 
     def check_positions(self, max_length: int) -> None:
         """Raise `RecipeError` for sentences longer than the model has positions for."""
-        limit = getattr(self.config, "max_position_embeddings", None) or sys.maxsize
-        positions = min(self.tokenizer.model_max_length, limit)
+        positions = positions_of(self.backbone, self.tokenizer)
         if max_length > positions:
             raise RecipeError(f"max_length: {max_length} tokens are more than the {positions} positions the model has")
 
