@@ -12,6 +12,7 @@ from transformers import initialization as init
 
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.models.kg_scores import INTERACTIONS, Rows, Side, Sides, heads_open
+from hf_contrastive.models.sides import spliced
 from hf_contrastive.models.word_embedding import rows_of
 from hf_contrastive.negatives.protocol import full_precision
 
@@ -191,7 +192,7 @@ class KnowledgeGraphModel(PreTrainedModel):
                 tails of the others.
         """
         count = heads_open(side, len(heads))
-        known, target = torch.cat([tails[:count], heads[count:]]), torch.cat([heads[:count], tails[count:]])
+        known, target = spliced(tails, heads, count), spliced(heads, tails, count)
         entity, filled, *candidates = self._entities(known, target, *pools)
         relation = self._relations(relations)
         with full_precision(heads.device):

@@ -9,6 +9,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.models.order_violation import violation, violation_of_pool, violation_of_rows
+from hf_contrastive.models.sides import spliced
 from hf_contrastive.models.word_embedding import rows_of
 
 Side = Literal["ancestor", "child"]
@@ -113,7 +114,7 @@ class OrderEmbeddingModel(PreTrainedModel):
         made, count = [_Pool(pool) for pool in pools], _children_open(side, len(children))
         looked_up = rows_of(self.concept_embeddings, children, ancestors, *(pool.ids for pool in made))
         below, above, *entries = looked_up
-        kept = torch.cat([above[:count], below[count:]])
+        kept = spliced(above, below, count)
         found = [pool.violations(kept, entry, count) for pool, entry in zip(made, entries, strict=True)]
         return violation(below, above), found
 

@@ -10,6 +10,7 @@ from hf_contrastive.arguments import GraphNegativesArguments, OrderModelArgument
 from hf_contrastive.data import Hierarchy
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.models import OrderEmbeddingConfig, OrderEmbeddingModel
+from hf_contrastive.models.sides import first_side_first, spliced
 from hf_contrastive.negatives import Filtered, KnownPairs, NegativeSampler
 from hf_contrastive.objectives import OBJECTIVES, Objective
 from hf_contrastive.training.draws import StepDraws
@@ -73,11 +74,9 @@ class ContrastiveOrderModel(nn.Module):
         """Loss of a batch of pairs, ids [B] each."""
         generator = self.draws.generator(children.device, self.training)
         of_child = torch.rand(len(children), generator=generator, device=children.device) < 0.5
-        # In the order of what is corrupted: first the pairs whose child is.
-        rows = torch.cat([of_child.nonzero(), (~of_child).nonzero()]).squeeze(1)
-        children, ancestors, side = children[rows], ancestors[rows], int(of_child.sum())
-        kept = torch.cat([ancestors[:side], children[side:]])
-        target = torch.cat([children[:side], ancestors[side:]])
+        rows, side = first_side_first(of_child)
+        children, ancestors = children[rows], ancestors[rows]
+        kept, target = spliced(ancestors, children, side), spliced(children, ancestors, side)
 
         def score(pools: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
             positive, candidates = self.order.violations(children, ancestors, pools, side)
@@ -92,7 +91,7 @@ class ContrastiveOrderModel(nn.Module):
             self.order.points(kept),
             target,
             self.negatives,
-            anchor_keys=torch.cat([kept[:side] + len(self.ids), kept[side:]]),
+            anchor_keys=spliced(kept + len(self.ids), kept, side),
             candidate_keys=self.ids,
             counts=self.counts,
             mask_positives=self.mask_positives,

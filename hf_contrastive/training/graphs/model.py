@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hf_contrastive.models.kg_regularizers import REGULARIZERS
 from hf_contrastive.models.knowledge_graph import GraphScores, KnowledgeGraphModel
+from hf_contrastive.models.sides import first_side_first, spliced
 from hf_contrastive.negatives import NegativeSampler
 from hf_contrastive.objectives import FullSoftmax, Objective
 from hf_contrastive.training.draws import StepDraws
@@ -96,14 +97,14 @@ class ContrastiveGraphModel(nn.Module):
             return torch.cat([heads, tails]), torch.cat([relations, turned]), torch.cat([tails, heads]), 0
         draws = torch.rand(len(heads), generator=generator, device=heads.device)
         of_head = draws < self.head_probability[relations]
-        rows = torch.cat([of_head.nonzero(), (~of_head).nonzero()]).squeeze(1)
-        return heads[rows], relations[rows], tails[rows], int(of_head.sum())
+        rows, count = first_side_first(of_head)
+        return heads[rows], relations[rows], tails[rows], count
 
     def _against_candidates(
         self, heads: Tensor, relations: Tensor, tails: Tensor, side: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """Summed loss of the triples, the sampler's own where it learns, and figures."""
-        known, target = torch.cat([tails[:side], heads[side:]]), torch.cat([heads[:side], tails[side:]])
+        known, target = spliced(tails, heads, side), spliced(heads, tails, side)
         made_of: list[GraphScores] = []
 
         def score(pools: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -148,7 +149,7 @@ class ContrastiveGraphModel(nn.Module):
     def keys(self, known: Tensor, relations: Tensor, side: int) -> Tensor:
         """A number for each query [B]: as `KnownTails` over reciprocal triples has it, heads the tails of r + R."""
         count = self.config.num_relations
-        relations = torch.cat([relations[:side] + count, relations[side:]])
+        relations = spliced(relations + count, relations, side)
         return known * (2 * count) + relations
 
     @torch.no_grad()
