@@ -14,6 +14,7 @@ from transformers import TrainingArguments
 from hf_contrastive.errors import ContrastiveError
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.tasks import train
+from hf_contrastive.training.distributed import leave_process_group
 
 __all__ = ["main", "train"]
 
@@ -41,3 +42,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    leave_process_group()

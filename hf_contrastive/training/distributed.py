@@ -5,6 +5,7 @@ each of them has to say about a candidate; with DDP's mean this is the single-pr
 what keeping only the local rows attached gives).
 """
 
+import gc
 from typing import Any
 
 import torch
@@ -50,3 +51,14 @@ def longest_of_ranks(count: int, device: torch.device) -> int:
     longest = torch.tensor(count, device=device)
     dist.all_reduce(longest, op=dist.ReduceOp.MAX)
     return int(longest)
+
+
+def leave_process_group() -> None:
+    """The last thing a process does that has trained beside others; without a group it does nothing.
+
+    DDP must be gone before: were its reducer the last to hold a gloo group, freeing it would wait for gloo's thread
+    with Python's lock in hand, and that thread may want the lock to free the tensors of the last all-reduce.
+    """
+    if dist.is_available() and dist.is_initialized():
+        gc.collect()  # a trainer and its model are cycles
+        dist.destroy_process_group()

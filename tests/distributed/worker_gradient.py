@@ -1,11 +1,11 @@
 """Started by torchrun on two ranks: the gradient of each half under DDP against one process with the whole batch."""
 
-import json
 import sys
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from ranks import on_both_ranks
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.nn.parallel import DistributedDataParallel
@@ -145,11 +145,10 @@ def bank_after_steps(folder: str, rank: int, share: int, gather: bool) -> dict:
     }
 
 
-def main(folder: str, output: str) -> None:
-    dist.init_process_group("gloo")
+def gradients(folder: str) -> dict:
     rank, world = dist.get_rank(), dist.get_world_size()
     share = ROWS // world
-    results = {"world_size": world}
+    results = {}
     for name, case in {
         "unsup": {"hard": [], "symmetric": False, "chunk_size": None},
         "sup": {"hard": [0, 1, 1, 2, 4], "symmetric": False, "chunk_size": None},  # three on rank 0... one on rank 1
@@ -179,10 +178,8 @@ def main(folder: str, output: str) -> None:
     results["fsdp2_adversarial"] = sharded(folder, rank, share, {**chunked, "hard": [], "learned": {"k": 8}})
     results["bank"] = bank_after_steps(folder, rank, share, gather=True)
     results["bank_of_local_candidates"] = bank_after_steps(folder, rank, share, gather=False)
-    if rank == 0:
-        Path(output).write_text(json.dumps(results))
-    dist.destroy_process_group()
+    return results
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    on_both_ranks(gradients, *sys.argv[1:])

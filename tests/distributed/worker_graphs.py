@@ -1,12 +1,12 @@
 """Started by torchrun on two ranks: whole runs of graphs and hierarchies, and whether the ranks then agree."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from ranks import on_both_ranks
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -44,15 +44,9 @@ def run(recipe: str) -> dict[str, Any]:
     }
 
 
-def main(folder: str, output: str) -> None:
-    dist.init_process_group("gloo")
-    results: dict[str, Any] = {"world_size": dist.get_world_size()}
-    for recipe in sorted(Path(folder).glob("*/recipe.yaml")):
-        results[recipe.parent.name] = run(str(recipe))
-    if dist.get_rank() == 0:
-        Path(output).write_text(json.dumps(results))
-    dist.destroy_process_group()
+def runs(folder: str) -> dict[str, Any]:
+    return {recipe.parent.name: run(str(recipe)) for recipe in sorted(Path(folder).glob("*/recipe.yaml"))}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    on_both_ranks(runs, *sys.argv[1:])

@@ -1,11 +1,10 @@
 """Started by torchrun on two ranks: each classifies half of the pairs; the gradient against one process with all."""
 
-import json
 import sys
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from ranks import on_both_ranks
 from torch.nn.parallel import DistributedDataParallel
 
 from hf_contrastive.models import SentenceEncoder
@@ -33,10 +32,9 @@ def gradient(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([p.grad.flatten().double() for p in model.parameters() if p.grad is not None])
 
 
-def main(folder: str, output: str) -> None:
-    dist.init_process_group("gloo")
+def gradients(folder: str) -> dict:
     rank, world = dist.get_rank(), dist.get_world_size()
-    results: dict = {"world_size": world}
+    results = {}
     for name, chunk_size in {"whole": None, "chunks": 4}.items():
         alone = make_model(folder, None)
         loss = alone(**make_batch(list(range(PAIRS)))).loss
@@ -53,10 +51,8 @@ def main(folder: str, output: str) -> None:
             "loss_difference": abs(mean_loss.item() / world - loss.item()),
             "norm": expected.norm().item(),
         }
-    if rank == 0:
-        Path(output).write_text(json.dumps(results))
-    dist.destroy_process_group()
+    return results
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    on_both_ranks(gradients, *sys.argv[1:])

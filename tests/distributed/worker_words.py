@@ -1,12 +1,12 @@
 """Started by torchrun on two ranks: gradients of tables summed over them, and whole runs of word vectors."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from ranks import on_both_ranks
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -124,8 +124,7 @@ def run(recipe: str, stop: int | None = None) -> dict[str, Any]:
     }
 
 
-def main(folder: str, output: str) -> None:
-    dist.init_process_group("gloo")
+def gradients_and_runs(folder: str) -> dict[str, Any]:
     rank = dist.get_rank()
     cases = (
         "softmax",
@@ -135,19 +134,14 @@ def main(folder: str, output: str) -> None:
         "rank_without_gradient",
         "dense_on_one_rank_only",
     )
-    results: dict[str, Any] = {
-        "world_size": dist.get_world_size(),
-    }
-    results |= {case: summed(case, rank) for case in cases}
+    results: dict[str, Any] = {case: summed(case, rank) for case in cases}
     results["nothing_to_sum"] = nothing_to_sum()
     results["ddp_without_sampler_that_learns"] = ddp("uniform")
     results["ddp_with_sampler_that_learns"] = ddp({"name": "adversarial", "width": 5})
     for recipe in sorted(Path(folder).glob("*/recipe.yaml")):
         results[recipe.parent.name] = run(str(recipe), 13 if recipe.parent.name == "stopped" else None)
-    if rank == 0:
-        Path(output).write_text(json.dumps(results))
-    dist.destroy_process_group()
+    return results
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    on_both_ranks(gradients_and_runs, *sys.argv[1:])
