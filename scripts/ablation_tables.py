@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from table_cells import Runs, by_name, machine, markdown, mean_sd
+from table_cells import Runs, by_name, machines, markdown, mean_sd
 
 # Rows that are the plain runs of the study of negatives.
 SHARED = {
@@ -100,5 +100,5 @@ def _note(made: Runs) -> str:
     steps = sorted({run["steps"] for run in made})
     return (
         "\nSpearman x 100; mean ± standard deviation over seeds; empty: no figure. Paper: STS-B dev, BERT-base, "
-        f"whole epochs. Ours: {' or '.join(map(str, steps))} steps. {machine(made[0]['environment'])}.\n"
+        f"whole epochs. Ours: {' or '.join(map(str, steps))} steps. {machines(made)}.\n"
     )

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from table_cells import Runs, by_name, machine, markdown, mean_sd, percent, plus_minus
+from table_cells import Runs, by_name, cores, machine, machines, markdown, mean_sd, percent, plus_minus
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 import curves
@@ -58,7 +58,7 @@ def kg_study_table(runs: Runs) -> str:
     table = _study(kg_study.summarise(by_name(runs), seconds), kg_study.COLUMNS)
     return table + (
         f"\n{CAPTION} At equal time: after as many steps, divided by the cost where that is above 1. Filtered "
-        f"ranks, x 100. {machine(runs[0]['environment'])}.\n"
+        f"ranks, x 100. {machines(runs)}.\n"
     )
 
 
@@ -66,7 +66,7 @@ def hypernymy_study_table(runs: Runs) -> str:
     """Sources of negatives by protocol, over their seeds."""
     runs, seconds = _with_costs(runs)
     table = _study(hypernymy_study.summarise(by_name(runs), seconds), hypernymy_study.COLUMNS)
-    return f"{table}\n{CAPTION} Accuracy x 100, threshold chosen on dev. {machine(runs[0]['environment'])}.\n"
+    return f"{table}\n{CAPTION} Accuracy x 100, threshold chosen on dev. {machines(runs)}.\n"
 
 
 CAPTION = "Mean ± standard deviation over seeds. Cost: seconds a step beside the plain source's, measured in turns."
@@ -107,12 +107,12 @@ def recipes_table(runs: Runs) -> str:
                 f"`recipes/{name.replace('-', '/', 1)}.yaml`",
                 reached,
                 minutes,
-                str(made[0]["environment"]["cores"]),
+                str(cores(made[0]["environment"])),
                 seeds,
             ]
         )
     return markdown(["", "test", "minutes of training", "cores", "seeds"], rows) + (
-        f"\nx 100, filtered ranks; mean ± standard deviation over seeds. {machine(runs[0]['environment'])}.\n"
+        f"\nx 100, filtered ranks; mean ± standard deviation over seeds. {machines(runs)}.\n"
     )
 
 

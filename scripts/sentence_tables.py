@@ -2,7 +2,7 @@
 
 from statistics import mean
 
-from table_cells import Runs, by_name, machine, markdown, mean_sd, plus_minus, rounds
+from table_cells import Runs, by_name, machine, machines, markdown, mean_sd, plus_minus, rounds
 
 STS_COLUMNS = {name: name for name in ("STS12", "STS13", "STS14", "STS15", "STS16")}
 STS_COLUMNS |= {"STSBenchmark": "STS-B", "SICKRelatedness": "SICK-R"}
@@ -36,7 +36,7 @@ def simcse_table(runs: Runs) -> str:
         for name, made in recipes.items()
     )
     return markdown(["", *STS_COLUMNS.values(), "Avg.", "STS-B dev"], rows) + (
-        f"\nSpearman x 100; mean ± standard deviation over seeds. {cost}. {machine(runs[0]['environment'])}.\n"
+        f"\nSpearman x 100; mean ± standard deviation over seeds. {cost}. {machines(runs)}.\n"
     )
 
 
@@ -136,7 +136,7 @@ def negatives_study_table(runs: Runs) -> str:
         name = f"{setting} {source.replace('-', ', ').replace('_', ' ')}"
         rows.append([name, *cells, str(len(made)), str(made[0]["steps"])])
     return markdown(["", "STS-B dev", "STS-B", "Avg.", "seeds", "steps"], rows) + (
-        f"\nSpearman x 100; mean ± standard deviation over seeds. {machine(runs[0]['environment'])}.\n"
+        f"\nSpearman x 100; mean ± standard deviation over seeds. {machines(runs)}.\n"
     )
 
 

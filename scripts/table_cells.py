@@ -1,6 +1,6 @@
 """What the tables of results share: grouping runs, and cells of Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import mean, stdev
 from typing import Any
 
@@ -36,11 +36,26 @@ def plus_minus(figures: dict[str, float], digits: int) -> str:
     return f"{figures['mean']:,.{digits}f}{spread}"
 
 
-def machine(environment: dict[str, Any]) -> str:
-    """Device and versions."""
-    device = ", ".join([*environment["gpus"], environment["cpu"]])
-    versions = f"torch {environment['torch']}, transformers {environment['transformers']}"
-    return f"{device}, {environment['cores']} cores, {versions}"
+def machine(*environments: dict[str, Any]) -> str:
+    """Devices, how many cores were used, and versions, of runs that may have had unlike ones."""
+    devices = _either([", ".join([*one["gpus"], one["cpu"]]) for one in environments])
+    used = sorted({cores(one) for one in environments})
+    versions = _either([f"torch {one['torch']}, transformers {one['transformers']}" for one in environments])
+    return f"{devices}, {_either(map(str, used))} core{'s' * (used != [1])}, {versions}"
+
+
+def cores(environment: dict[str, Any]) -> int:
+    """Of those there were, the ones that were used."""
+    return min(environment["cores"], environment["threads"])
+
+
+def machines(runs: Runs) -> str:
+    """`machine` of the runs of a study, which may have gone on elsewhere."""
+    return machine(*(run["environment"] for run in runs))
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(dict.fromkeys(names))
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

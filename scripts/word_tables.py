@@ -4,7 +4,7 @@ from statistics import mean
 from typing import Any
 
 from sentence_tables import STS_COLUMNS
-from table_cells import Runs, by_name, machine, markdown, mean_sd, percent, plus_minus, rounds
+from table_cells import Runs, by_name, machine, machines, markdown, mean_sd, percent, plus_minus, rounds
 
 WORD_SETS = ("WS-353", "SimLex-999", "RW")
 
@@ -40,7 +40,7 @@ def words_study_table(runs: Runs) -> str:
     return markdown(["", *WORD_SETS, "seeds", "steps"], rows) + (
         '\nSpearman x 100; mean ± standard deviation over seeds. Rows "of 5000" have that many words, the others '
         f"{max(run['vocabulary'] for run in runs):,}; they are scored on the pairs they know, which are fewer and of "
-        f"more frequent words, and compare with each other alone. {machine(runs[0]['environment'])}.\n"
+        f"more frequent words, and compare with each other alone. {machines(runs)}.\n"
     )
 
 

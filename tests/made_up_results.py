@@ -4,7 +4,14 @@ from typing import Any
 
 import sentence_tables
 
-ENVIRONMENT = {"cpu": "Some CPU", "cores": 2, "gpus": [], "torch": "2.13.0", "transformers": "5.23.0"}
+ENVIRONMENT = {
+    "cpu": "Some CPU",
+    "cores": 2,
+    "threads": 2,
+    "gpus": [],
+    "torch": "2.13.0",
+    "transformers": "5.23.0",
+}
 MACHINE = "Some CPU, 2 cores, torch 2.13.0, transformers 5.23.0"
 
 

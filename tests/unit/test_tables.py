@@ -10,7 +10,8 @@ import made_up_results
 import pytest
 import sentence_tables
 import tables
-from made_up_results import MEMORY_TABLE, SPEED, SPEED_TABLE, contestant
+from made_up_results import ENVIRONMENT, MACHINE, MEMORY_TABLE, SPEED, SPEED_TABLE, contestant
+from table_cells import machines
 
 ROOT = Path(__file__).parents[2]
 FILES = made_up_results.FILES | made_up_ablations.FILES
@@ -41,6 +42,14 @@ def test_a_block_is_filled_and_then_up_to_date(repository: Path, name: str) -> N
     assert tables.update(repository, write=True) == [page]
     assert page.read_text(encoding="utf-8") == block(name, EXPECTED[name])
     assert tables.update(repository, write=False) == []
+
+
+def test_a_study_that_went_on_elsewhere_names_both_machines() -> None:
+    other = {**ENVIRONMENT, "cpu": "Another", "cores": 8, "threads": 1}
+    runs = [{"environment": one} for one in (ENVIRONMENT, other, ENVIRONMENT)]
+    assert machines(runs) == "Some CPU or Another, 1 or 2 cores, torch 2.13.0, transformers 5.23.0"
+    assert machines(runs[::2]) == MACHINE
+    assert machines(runs[1:2]) == "Another, 1 core, torch 2.13.0, transformers 5.23.0"
 
 
 def test_several_blocks_in_one_file(repository: Path) -> None:
