@@ -13,8 +13,8 @@ help: ## list the targets
 train: .venv/.installed-train ## prepare a checkpoint, sentences and pairs, then train and measure before and after
 	$(BIN)/python examples/quickstart/train.py $(if $(MODEL),--model "$(MODEL)") $(if $(DATA),--data "$(DATA)") $(ARGS)
 
-test: .venv/.installed-test ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/.installed-test ## run the tests, two files at a time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/.installed-test ## style, types and the order of imports
 	scripts/check

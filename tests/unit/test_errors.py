@@ -1,8 +1,10 @@
-"""What ends the messages about unknown names."""
+"""What ends the messages about unknown names, and what a process that trains begins with."""
 
 import pytest
+import torch
 
 from hf_contrastive.errors import did_you_mean, nearest
+from hf_contrastive.train import main
 
 KNOWN = ("unigram", "uniform", "queue")
 
@@ -25,3 +27,16 @@ def test_the_nearest_name_or_what_is_said_otherwise(word: str, known: tuple, oth
 
 def test_nothing_is_near() -> None:
     assert nearest("xyz", KNOWN) is None
+
+
+def test_a_process_that_trains_has_no_denormal_numbers() -> None:
+    """They cost Intel's processors fifteen times Adam's step of a table whose rows are seldom looked up."""
+    torch.set_flush_denormal(False)
+    tiny = torch.full((1,), 1e-40)
+    assert (tiny * 1 != 0).all()
+    try:
+        with pytest.raises(SystemExit, match="recipe"):
+            main(["no-such-recipe.yaml"])
+        assert (tiny * 1 == 0).all()
+    finally:
+        torch.set_flush_denormal(False)
