@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from ablation_tables import augmentations_table, dropout_table, poolers_table
+from encoding_tables import encode_table, evaluators_table
 from graph_tables import hypernymy_study_table, kg_study_table, kg_table, recipes_table
 from sentence_tables import (
     geometry_table,
@@ -50,6 +51,8 @@ TABLES: dict[str, tuple[Callable[[Runs], str], *tuple[str, ...]]] = {
     "hypernymy_study": (hypernymy_study_table, "hypernymy_study", "graph_costs_cpu.json"),
     "negatives_cost": (negatives_cost_table, "negatives_cost_cpu.json"),
     "onnx": (onnx_table, "onnx_cpu.json"),
+    "encode": (encode_table, "encode_cpu.json", "encode_resume_cpu.json"),
+    "evaluators": (evaluators_table, "evaluators.json"),
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import ablation_tables
 import ablations
 import made_up_ablations
+import made_up_encoding
 import made_up_results
 import pytest
 import sentence_tables
@@ -14,8 +15,8 @@ from made_up_results import ENVIRONMENT, MACHINE, MEMORY_TABLE, SPEED, SPEED_TAB
 from table_cells import machines
 
 ROOT = Path(__file__).parents[2]
-FILES = made_up_results.FILES | made_up_ablations.FILES
-EXPECTED = made_up_results.EXPECTED | made_up_ablations.EXPECTED
+FILES = made_up_results.FILES | made_up_ablations.FILES | made_up_encoding.FILES
+EXPECTED = made_up_results.EXPECTED | made_up_ablations.EXPECTED | made_up_encoding.EXPECTED
 
 
 def block(name: str, table: str = "") -> str:
