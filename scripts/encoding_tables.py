@@ -33,8 +33,8 @@ def _killed(result: dict[str, Any]) -> str:
     return (
         f"\nKilled twice on {made['rows']:,} sentences ({settings['model']}, at most {settings['max_length']} tokens, "
         f"{_precision(settings)}), with {starts[0]['left']} and {starts[1]['left']} shards written, and started "
-        f"again: {lost}, and 1,000 vectors looked up are the encoder's own within {made['largest_difference']:.0e} of their "
-        f"length. {sum(start['seconds'] for start in starts) / 60:.0f} minutes in all. "
+        f"again: {lost}, and 1,000 vectors looked up are the encoder's own within {made['largest_difference']:.0e} of "
+        f"their length. {sum(start['seconds'] for start in starts) / 60:.0f} minutes in all. "
         f"{machine(result['environment'])}.\n"
     )
 
