@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from hf_contrastive.arguments import ROW_RULES
 from hf_contrastive.training.distributed import world_size
@@ -47,6 +47,7 @@ class RowOptimizer(torch.optim.AdamW):
         if not lr >= 0 or not 0 <= decay < 1 or not epsilon > 0:
             raise ValueError(f"lr {lr} must be >= 0, decay {decay} in [0, 1), epsilon {epsilon} greater than 0")
         self.rule, self.decay, self.epsilon = rule, decay, epsilon
+        self._dense: dict[nn.Parameter, Tensor] = {}  # of each table a gradient of zeros, to be filled in a step
         whole = {"fused": True, "eps": epsilon} if rule == "adam" else {}
         groups = [{**whole, **group} if group.get("rows") else group for group in params]
         super().__init__(groups, lr=lr, weight_decay=0.0, **kwargs)
@@ -58,17 +59,25 @@ class RowOptimizer(torch.optim.AdamW):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        filled: list[tuple[nn.Parameter, Tensor]] = []
         for group in self.param_groups:
             for parameter in group["params"] if group.get("rows") else ():
                 if parameter.grad is None:
                     continue
-                if self.rule == "adam":
-                    parameter.grad = parameter.grad.to_dense()
-                else:
+                if self.rule != "adam":
                     self._update(parameter, parameter.grad, group["lr"])
                     parameter.grad = None  # AdamW has nothing to do with it
+                elif parameter.grad.is_sparse:
+                    rows, values = parameter.grad._indices()[0], parameter.grad._values()
+                    if parameter not in self._dense:
+                        self._dense[parameter] = torch.zeros_like(parameter)
+                    parameter.grad = self._dense[parameter].index_add_(0, rows, values)
+                    filled.append((parameter, rows))
         # Without the wrapper that torch puts around a class's step when it is first used: hooks were called for ours.
         inspect.unwrap(torch.optim.AdamW.step)(self)
+        for parameter, rows in filled:  # a table of zeros made anew in every step would cost as much as the update
+            self._dense[parameter].index_fill_(0, rows, 0)
+            parameter.grad = None
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:
