@@ -15,20 +15,35 @@ import numpy as np
 import torch
 from harness import Measurement, process_memory
 
-_PROBED = 16  # rows whose vectors are compared
+_COMPARED = 1000  # rows whose vectors are compared
+_NOTED = 16  # rows of which a few numbers are noted
 
 
 def measure(job: dict[str, Any]) -> Measurement:
-    """Encode all rows once."""
+    """Encode all rows once; the vectors that are compared go to the file `probes` of the job.
+
+    Raises:
+        ValueError: not as many vectors as lines.
+    """
     torch.set_num_threads(job["threads"])
     seconds, vectors = (ours if job["contestant"] == "ours" else peer)(job)
-    rows = np.linspace(0, len(vectors) - 1, min(_PROBED, len(vectors))).astype(int)
+    with open(job["data"], "rb") as file:
+        lines = sum(1 for _ in file)
+    if len(vectors) != lines:
+        raise ValueError(f"{job['contestant']}: {len(vectors):,} vectors of {lines:,} sentences")
+    np.save(job["probes"], vectors[evenly(lines, _COMPARED)])
     return {
+        "rows": lines,
         "seconds": seconds,
         "sentences_per_second": len(vectors) / seconds,
         "peak_rss_bytes": process_memory("VmHWM"),
-        "probe": vectors[rows, :4].tolist(),
+        "probe": vectors[evenly(lines, _NOTED), :4].tolist(),
     }
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Up to `most` of `count` rows, the first and the last among them."""
+    return np.linspace(0, count - 1, min(most, count)).astype(int)
 
 
 def ours(job: dict[str, Any]) -> tuple[float, np.ndarray]:

@@ -98,7 +98,8 @@ def compare(
         if only is None or name in ("in_batch", *only)
     }
     job = {key: value for key, value in settings.items() if key != "bank_size"}
-    with sentences_file(settings["data"], settings["batch_size"] * (settings["warmup"] + settings["steps"])) as data:
+    needed = settings["batch_size"] * (settings["warmup"] + settings["steps"])
+    with sentences_file(settings["data"], needed, "--steps or --batch-size") as data:
 
         def measure(key: dict[str, Any]) -> Measurement:
             overrides = {"negatives": json.dumps(chosen[key["source"]]), "bank_size": settings["bank_size"]}

@@ -76,7 +76,10 @@ def compare(
     keys = turns(round=range(rounds), contestant=CONTESTANTS)
     if all(results.has(**key) for key in keys):
         return
-    with sentences_file(settings["data"], settings["rows"]) as data, tempfile.TemporaryDirectory() as folder:
+    with (
+        sentences_file(settings["data"], settings["rows"], "--rows") as data,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         encoder = SentenceEncoder.from_pretrained(settings["model"], max_length=settings["max_length"])
         encoder.save_pretrained(folder)
         export_onnx(Path(folder))

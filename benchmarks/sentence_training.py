@@ -115,7 +115,8 @@ def compare(
     run: Callable[..., Measurement] = run_child,
 ) -> None:
     """Make the measurements that `results` lack, in turns."""
-    with sentences_file(settings["data"], settings["batch_size"] * (settings["warmup"] + settings["steps"])) as data:
+    needed = settings["batch_size"] * (settings["warmup"] + settings["steps"])
+    with sentences_file(settings["data"], needed, "--steps or --batch-size") as data:
 
         def measure(key: dict[str, Any]) -> Measurement:
             # Tokenised anew by every process: nothing is found that an earlier one cached.
@@ -127,21 +128,32 @@ def compare(
 
 
 @contextmanager
-def sentences_file(path: str, count: int) -> Iterator[Path]:
-    """A file with the first lines of another, in a folder of its own that is there for as long."""
+def sentences_file(path: str, count: int | None, option: str) -> Iterator[Path]:
+    """A file with the first lines of another, in a folder of its own that is there for as long.
+
+    Arguments and errors are those of `first_sentences`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         sentences = Path(folder) / "sentences.txt"
-        sentences.write_text("".join(f"{line}\n" for line in first_sentences(path, count)), encoding="utf-8")
+        lines = first_sentences(path, count, option)
+        sentences.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         yield sentences
 
 
-def first_sentences(path: str, count: int) -> list[str]:
-    """The first `count` lines of a text file, packed or not."""
+def first_sentences(path: str, count: int | None, option: str) -> list[str]:
+    """The first lines of a text file; blank ones are no sentences.
+
+    Args:
+        path: packed or not.
+        count: lines; `None`: all.
+        option: of the command line, what to lower where there are fewer.
+
+    Raises:
+        DataError: fewer than `count` lines.
+    """
     lines = [cells["text"] for _, cells in itertools.islice(read_rows(Path(path), ["text"]), count)]
-    if len(lines) < count:
-        raise DataError(
-            f"{path}: {len(lines):,} lines are fewer than the {count:,} that all steps take; take fewer steps"
-        )
+    if count is not None and len(lines) < count:
+        raise DataError(f"{path}: {len(lines):,} lines are fewer than the {count:,} asked for; lower {option}")
     return lines
 
 

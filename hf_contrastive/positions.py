@@ -5,6 +5,9 @@ from typing import Any
 
 from torch import nn
 
+_BARE = 128  # tokens of a checkpoint that was not made to encode sentences
+_ENDLESS = 8192  # tokens where neither model nor tokeniser has an end, as T5
+
 
 def positions_of(model: nn.Module, tokenizer: Any) -> int:
     """Tokens that a model has positions for, and that its tokeniser says it was made for; `sys.maxsize` without end.
@@ -17,3 +20,8 @@ def positions_of(model: nn.Module, tokenizer: Any) -> int:
         if is_table and module.padding_idx is not None:
             limit = min(limit, module.num_embeddings - module.padding_idx - 1)
     return min(limit, tokenizer.model_max_length)
+
+
+def default_length(model: nn.Module, tokenizer: Any, is_bare: bool) -> int:
+    """Tokens of a text that is not cut, where nothing names a length: 128 of a bare checkpoint, else all positions."""
+    return min(tokenizer.model_max_length, _BARE) if is_bare else min(positions_of(model, tokenizer), _ENDLESS)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf_contrastive.errors import DataError
+from hf_contrastive.errors import CheckpointError, DataError
 from hf_contrastive.evaluation.encoding import Encode, EncodedSentences
 from hf_contrastive.evaluation.geometry import cosine, effective_rank, mean_cosine, singular_values
 from hf_contrastive.evaluation.pairs import ScoredPairs
@@ -127,10 +127,15 @@ def measure(
         map_by: `pca`, of all sentences, or `tsne` (van der Maaten & Hinton, 2008), of those that are shown.
 
     Raises:
-        ValueError: vectors that are not finite.
+        CheckpointError: vectors that are not finite, or nothing but zero.
     """
     sentences = distinct_sentences(pairs)
     encoded = EncodedSentences(encode, [*sentences, *queries], progress=True)
+    if not encoded[sentences].any():
+        raise CheckpointError(
+            f"{label}: its vector of every sentence of the pairs is zero, so there is nothing to measure; choose "
+            "another checkpoint"
+        )
     vectors = torch.nn.functional.normalize(encoded[sentences], dim=1)
     metrics = evaluate_pairs(lambda texts: encoded[texts], pairs)
     spectrum = singular_values(vectors)

@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import torch
+from tokenizers import normalizers
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -95,8 +96,19 @@ def load_backbone(
         ) from error
 
 
-def load_tokenizer(name_or_path: str, *, revision: str = "main", trust_remote_code: bool = False) -> Any:
-    """The checkpoint's tokeniser, padding right; without a padding token it pads with its end-of-text token."""
+def load_tokenizer(
+    name_or_path: str, *, revision: str = "main", trust_remote_code: bool = False, lower_case: bool = False
+) -> Any:
+    """The checkpoint's tokeniser, padding right; without a padding token it pads with its end-of-text token.
+
+    Args:
+        name_or_path: folder or Hub name.
+        lower_case: lower-case text first, whatever the tokeniser itself does.
+
+    Raises:
+        CheckpointError: a package is missing, there is no token to pad with, or lower case was asked of a tokeniser
+            in Python.
+    """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             name_or_path, revision=revision, trust_remote_code=trust_remote_code
@@ -114,4 +126,13 @@ def load_tokenizer(name_or_path: str, *, revision: str = "main", trust_remote_co
             )
         tokenizer.pad_token = tokenizer.eos_token
         logger.info("%s: no padding token, padding with %r", name_or_path, tokenizer.eos_token)
+    if lower_case:
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            raise CheckpointError(
+                f"{name_or_path}: sentence_bert_config.json has do_lower_case, which a tokeniser in Python cannot be "
+                "given; load the model in sentence-transformers"
+            )
+        own = [] if backend.normalizer is None else [backend.normalizer]
+        backend.normalizer = normalizers.Sequence([normalizers.Lowercase(), *own])
     return tokenizer

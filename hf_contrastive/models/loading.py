@@ -3,6 +3,7 @@
 import torch
 
 from hf_contrastive.arguments import POOLERS, one_of
+from hf_contrastive.errors import RecipeError
 from hf_contrastive.models.sentence_encoder import SentenceEncoder
 
 
@@ -23,19 +24,28 @@ def load_for_inference(
         device: default: the first accelerator, else the CPU.
 
     Raises:
-        RecipeError: an unknown pooler, or more tokens than the model has positions.
+        RecipeError: an unknown pooler or device, or more tokens than the model has positions.
         CheckpointError: nothing there that can be loaded.
     """
     if pooler is not None:
         one_of("pooler", pooler, POOLERS)
+    where = inference_device(device)
     encoder = SentenceEncoder.from_pretrained(model, pooler=pooler, max_length=max_length, revision=revision)
     encoder.check_positions(encoder.max_length)
-    return encoder.to(inference_device(device)).eval()
+    return encoder.to(where).eval()
 
 
 def inference_device(device: str | None = None) -> torch.device:
-    """The device of that name; default: the first accelerator, else the CPU."""
+    """The device of that name; default: the first accelerator, else the CPU.
+
+    Raises:
+        RecipeError: no such device, or not on this machine.
+    """
     if device is not None:
-        return torch.device(device)
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            reason = str(error).splitlines()[0]
+            raise RecipeError(f"device: {device!r} cannot be used ({reason}); say cpu, cuda or cuda:1") from error
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found or torch.device("cpu")

@@ -9,18 +9,24 @@ sentence-transformers since 2.2 and text-embeddings-inference read them.
 """
 
 import json
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from hf_contrastive.errors import CheckpointError
 from hf_contrastive.models.pooling import layer_weights
 
+logger = logging.getLogger(__name__)
+
 _PREFIX = "sentence_transformers.models."
+_PATTERNS = ["modules.json", "sentence_bert_config.json", "*/config.json", "*/model.safetensors"]
 _POOLING_MODES = {
     "cls": "cls",
     "cls_before_pooler": "cls",
@@ -42,6 +48,7 @@ class Layout:
 
     pooler: str
     max_length: int | None = None
+    lower_case: bool = False  # whether text is lower-cased before the tokeniser sees it
     dense: dict[str, Tensor] | None = None
     projection: dict[str, Tensor] | None = None
     normalize: bool = False
@@ -144,6 +151,22 @@ def _with_dense(layout: Layout, path: Path, config: dict[str, Any]) -> Layout:
     return replace(layout, projection={"bias": torch.zeros(len(state["weight"])), **state})
 
 
+def find_layout(name_or_path: str, revision: str) -> Layout | None:
+    """The module files of a folder, or of a Hub repository where it has them.
+
+    Raises:
+        CheckpointError: as of `read_layout`.
+    """
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(name_or_path, revision=revision, allow_patterns=_PATTERNS))
+        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+            logger.warning("%s: module files could not be asked for (%s)", name_or_path, type(error).__name__)
+            return None
+    return read_layout(folder)
+
+
 def read_layout(folder: Path) -> Layout | None:
     """Read what `write_layout` or sentence-transformers wrote; `None` where there is no modules.json.
 
@@ -161,8 +184,10 @@ def read_layout(folder: Path) -> Layout | None:
         if kind == "Transformer":
             settings = path / "sentence_bert_config.json"
             if settings.is_file():
-                found = json.loads(settings.read_text(encoding="utf-8")).get("max_seq_length")
-                layout = replace(layout, max_length=found)
+                # From 6.0 on sentence-transformers keeps the length with the tokeniser and lower-cases in its files.
+                found = json.loads(settings.read_text(encoding="utf-8"))
+                lower_case = bool(found.get("do_lower_case"))
+                layout = replace(layout, max_length=found.get("max_seq_length"), lower_case=lower_case)
         elif kind == "WeightedLayerPooling":
             factors = load_file(path / "model.safetensors")["layer_weights"].tolist()
             layers, start = config["num_hidden_layers"], config["layer_start"]

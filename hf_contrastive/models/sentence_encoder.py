@@ -1,14 +1,11 @@
 """A sentence encoder: a Transformers backbone, a pooler, and perhaps an MLP head and a linear map."""
 
 import copy
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
@@ -18,14 +15,10 @@ from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models.backbone import load_backbone, load_tokenizer
 from hf_contrastive.models.dropout import use_fast_dropout
 from hf_contrastive.models.lora import add_lora, merged, save_adapter
-from hf_contrastive.models.module_files import Layout, read_layout, write_layout
+from hf_contrastive.models.module_files import Layout, find_layout, write_layout
 from hf_contrastive.models.pooling import NEEDS_ALL_LAYERS, pool
 from hf_contrastive.models.token_batches import token_batches
-from hf_contrastive.positions import positions_of
-
-logger = logging.getLogger(__name__)
-
-_MODULE_PATTERNS = ["modules.json", "sentence_bert_config.json", "*/config.json", "*/model.safetensors"]
+from hf_contrastive.positions import default_length, positions_of
 
 
 class SentenceEncoder(nn.Module):
@@ -87,7 +80,8 @@ class SentenceEncoder(nn.Module):
             name_or_path: folder or Hub name.
             pooler: default: what the folder's modules.json says, else `avg`.
             head: default: the folder's own head, kept; a folder without one has none.
-            max_length: tokens a sentence; default: the folder's, at most 128 for a bare checkpoint.
+            max_length: tokens a sentence; default: the folder's, or all that the model can take where it is one of
+                sentence-transformers' that names none; at most 128 for a bare checkpoint.
             dropout: rate to train with instead of the checkpoint's own.
             lora: arguments of `add_lora`.
 
@@ -96,8 +90,10 @@ class SentenceEncoder(nn.Module):
         """
         shared: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
         backbone = load_backbone(name_or_path, dropout=dropout, attn_implementation=attn_implementation, **shared)
-        tokenizer = load_tokenizer(name_or_path, **shared)
-        layout = _find_layout(name_or_path, revision) or Layout(pooler="avg")
+        found = find_layout(name_or_path, revision)
+        layout = found or Layout(pooler="avg")
+        tokenizer = load_tokenizer(name_or_path, lower_case=layout.lower_case, **shared)
+        length = max_length or layout.max_length or default_length(backbone, tokenizer, is_bare=found is None)
         if fast_dropout:
             use_fast_dropout(backbone)
         if lora is not None:
@@ -114,7 +110,7 @@ class SentenceEncoder(nn.Module):
             tokenizer,
             pooler=pooler or layout.pooler,
             head=head or ("kept" if has_own_head else "none"),
-            max_length=max_length or layout.max_length or min(128, tokenizer.model_max_length),
+            max_length=length,
             normalize=layout.normalize,
         )
         if has_own_head and encoder.head is not None and layout.dense is not None:
@@ -286,15 +282,3 @@ class SentenceEncoder(nn.Module):
             self.normalize,
             self.projection,
         )
-
-
-def _find_layout(name_or_path: str, revision: str) -> Layout | None:
-    """The module files of a folder, or of a Hub repository where it has them."""
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        try:
-            folder = Path(snapshot_download(name_or_path, revision=revision, allow_patterns=_MODULE_PATTERNS))
-        except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-            logger.warning("%s: module files could not be asked for (%s)", name_or_path, type(error).__name__)
-            return None
-    return read_layout(folder)

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def open_index(corpus: TextVectors, kind: str) -> NeighbourIndex:
 
     Args:
         kind: `flat`, `ivf` or `hnsw`; flat ones are built anew, which takes no longer than reading.
+
+    Where it cannot be written, a warning says so and it stays in memory.
     """
     rows = np.arange(corpus.count)
     if corpus.file is None or kind == "flat":
@@ -109,10 +112,16 @@ def open_index(corpus: TextVectors, kind: str) -> NeighbourIndex:
         logger.info("%s: read", path)
         return NeighbourIndex(corpus.look_up, rows, graph=kind == "hnsw", stored=path)
     index = _build(corpus, rows, kind)
-    note.unlink(missing_ok=True)  # killed between the two, a new index must not go by an old note
-    index.save(path)
-    write_json(note, stamp)
-    logger.info("%s: kept for the next search; delete it when done", path)
+    try:
+        note.unlink(missing_ok=True)  # killed between the two, a new index must not go by an old note
+        index.save(path)
+        write_json(note, stamp)
+    except (OSError, RuntimeError) as error:  # FAISS knows the second alone
+        with suppress(OSError):
+            path.with_name(f"{path.name}.partial").unlink(missing_ok=True)
+        logger.warning("%s: cannot be kept, so the next search builds it anew (%s)", path, error)
+    else:
+        logger.info("%s: kept for the next search; delete it when done", path)
     return index
 
 

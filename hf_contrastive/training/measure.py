@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from hf_contrastive.arguments import EVALUATION_TASKS, POOLERS, RETRIEVAL_INDEXES, EvaluationArguments, one_of
+from hf_contrastive.arguments import EVALUATION_TASKS, RETRIEVAL_INDEXES, EvaluationArguments, one_of
+from hf_contrastive.errors import RecipeError
 from hf_contrastive.evaluation.encoding import Encode
 from hf_contrastive.evaluation.mteb_tasks import evaluate_mteb, load_mteb_tasks, mteb_revision
 from hf_contrastive.evaluation.pairs import load_sts_pairs
@@ -27,6 +27,8 @@ from hf_contrastive.evaluation.sts import evaluate_pairs, evaluate_sts
 from hf_contrastive.evaluation.transfer import evaluate_transfer
 from hf_contrastive.files import write_json
 from hf_contrastive.models import SentenceEncoder
+from hf_contrastive.models.loading import load_for_inference
+from hf_contrastive.retrieval.work import check_writable
 
 if TYPE_CHECKING:
     from hf_contrastive.training.trainer import ContrastiveTrainer
@@ -144,20 +146,20 @@ def evaluate_model(
         device: default: the first accelerator, else the CPU.
 
     Raises:
-        ContrastiveError: model, pooler, task or data that cannot be used; before anything is encoded.
+        ContrastiveError: model, pooler, device, task, data or output that cannot be used; before anything is encoded.
     """
     for task in tasks:
         one_of("task", task, EVALUATION_TASKS)
-    if pooler is not None:
-        one_of("pooler", pooler, POOLERS)
+    if output is not None:
+        if output.is_dir():
+            raise RecipeError(f"output: {output} is a folder; name a JSON file")
+        check_writable(output)
     sts = resolve_sts_source(sts_data) if "sts" in tasks else None
     transfer = resolve_transfer_folder(transfer_data) if "transfer" in tasks else None
     one_of("retrieval_index", retrieval_index, RETRIEVAL_INDEXES)
     retrieval = resolve_retrieval_folders(retrieval_data) if "retrieval" in tasks else None
     of_mteb = load_mteb_tasks(mteb) if mteb else []
-    encoder = SentenceEncoder.from_pretrained(model, pooler=pooler, max_length=max_length, revision=revision)
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    encoder.to(device or accelerator or "cpu")
+    encoder = load_for_inference(model, pooler=pooler, max_length=max_length, revision=revision, device=device)
 
     def encode(sentences: list[str]) -> Tensor:
         return encoder.encode(sentences, batch_size=batch_size, bf16=bf16)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from hf_contrastive.cli import app
 from hf_contrastive.models import SentenceEncoder
+from hf_contrastive.retrieval.index import NeighbourIndex
 
 CPU = ["--device", "cpu"]
 
@@ -137,6 +138,23 @@ def test_an_index_is_kept_beside_the_vectors_and_built_anew_when_they_change(pla
     encode(short, place / "checkpoint", "--output", file, "--no-text")
     found(*given)
     assert max(row["id"] for row in rows_of(tmp_path / "f.parquet")) < 50
+
+
+def test_an_index_that_cannot_be_kept_is_searched_all_the_same(place: Path, tmp_path: Path, monkeypatch) -> None:
+    def save(self: NeighbourIndex, path: Path) -> None:
+        path.with_name(f"{path.name}.partial").write_bytes(b"half")
+        raise RuntimeError("could not open for writing: Read-only file system")  # what FAISS raises
+
+    file = tmp_path / "v.npy"
+    encode(place / "corpus.jsonl", place / "checkpoint", "--output", file, "--column", "text")
+    encode(place / "queries.tsv", place / "checkpoint", "--output", tmp_path / "q.npy", "--column", "query")
+    given = [file, "--queries", tmp_path / "q.npy", "--index", "hnsw", "--k", 3, "--output"]
+    found(*given, tmp_path / "kept.jsonl")
+    (tmp_path / "v.npy.hnsw.faiss").unlink()
+    monkeypatch.setattr(NeighbourIndex, "save", save)
+    found(*given, tmp_path / "not_kept.jsonl")
+    assert rows_of(tmp_path / "not_kept.jsonl") == rows_of(tmp_path / "kept.jsonl")
+    assert not list(tmp_path.glob("*.faiss*"))
 
 
 def test_questions_are_asked_until_an_empty_line(place: Path) -> None:

@@ -172,8 +172,8 @@ def test_memory_of_the_gpu_counts_where_there_is_one() -> None:
 
 def test_too_few_sentences_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("one\ntwo\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"text.txt: 2 lines are fewer than the 12"):
-        sentence_training.first_sentences(str(tmp_path / "text.txt"), 12)
+    with pytest.raises(DataError, match=r"text.txt: 2 lines are fewer than the 12 asked for; lower --steps"):
+        sentence_training.first_sentences(str(tmp_path / "text.txt"), 12, "--steps")
 
 
 def test_the_clock_leaves_the_warm_up_out() -> None:

@@ -6,44 +6,17 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from transfer_reference import transfer_reference
+from transfer_tasks import ROWS, write_transfer_tasks
 
 from hf_contrastive.errors import DataError
 from hf_contrastive.evaluation import TRANSFER_TASKS, evaluate_transfer, transfer
 from hf_contrastive.evaluation.transfer_data import load_transfer_task
 
-ROWS = 60  # of each class in each file
-TREC = ("ABBR:exp", "DESC:def", "ENTY:animal", "HUM:ind", "LOC:city", "NUM:date")
-BINARY_FILES = {
-    "MR": ("rt-polarity.neg", "rt-polarity.pos"),
-    "CR": ("custrev.neg", "custrev.pos"),
-    "SUBJ": ("subj.subjective", "subj.objective"),
-    "MPQA": ("mpqa.neg", "mpqa.pos"),
-}
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """All seven tasks in SentEval's layout; a sentence is its class and a number: `class1 MR 17`."""
-    root = tmp_path_factory.mktemp("transfer")
-
-    def write(path, lines, encoding="utf-8"):
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes("".join(line + "\n" for line in lines).encode(encoding))
-
-    for task, names in BINARY_FILES.items():
-        for label, name in enumerate(names):
-            write(f"{task}/{name}", [f"class{label} {task} {row} " for row in range(ROWS)])
-    for split in ("train", "dev", "test"):
-        rows = [f"class{row % 2} SST {split} {row} \t{row % 2}" for row in range(2 * ROWS)]
-        write(f"SST/binary/sentiment-{split}", rows)
-    for split, name in (("train", "train_5500.label"), ("test", "TREC_10.label")):
-        rows = [f"{TREC[row % 6]} class{row % 6} caf\xe9 {split} {row} ?" for row in range(6 * ROWS)]
-        write(f"TREC/{name}", rows, "latin-1")
-    for split in ("train", "test"):
-        rows = [f"{row % 2}\t1\t2\tclass{row % 2} a {split} {row}\tclass1 b {split} {row}" for row in range(2 * ROWS)]
-        header = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"
-        write(f"MRPC/msr_paraphrase_{split}.txt", [header, *rows], "utf-8-sig")
-    return root
+    return write_transfer_tasks(tmp_path_factory.mktemp("transfer"))
 
 
 def noise(sentences, width=16):
@@ -104,6 +77,19 @@ def test_a_task_depends_on_neither_the_scale_nor_the_other_tasks(folder):
     scaled = evaluate_transfer(partial(weak, scale=2.0**-10), folder, tasks=["MRPC"], progress=False)
     among = evaluate_transfer(weak, folder, tasks=["MR", "MRPC"], progress=False)
     assert alone.scores["MRPC"] == scaled.scores["MRPC"] == among.scores["MRPC"]
+
+
+@pytest.mark.parametrize("task", TRANSFER_TASKS)
+def test_a_second_writing_of_the_protocol_gives_the_same_figures(folder, task):
+    weak = partial(informed, strength=1.0)
+    score = evaluate_transfer(weak, folder, tasks=[task], progress=False).scores[task]
+    figures, example = transfer_reference(weak, folder, task)
+    classes = 6 if task == "TREC" else 2
+    assert 1.1 / classes < score.accuracy < 0.99  # what is all right or all wrong compares nothing
+    assert example == 1 / (classes * ROWS)
+    assert figures == pytest.approx(
+        {"accuracy": score.accuracy} | ({"f1": score.f1} if task == "MRPC" else {}), abs=1e-4
+    )
 
 
 def test_pairs_are_compared_by_difference_and_product(folder):

@@ -134,6 +134,11 @@ def test_tsne_gives_each_sentence_one_place() -> None:
     assert (points[57:] == points[:3]).all() and len(np.unique(points, axis=0)) == 57
 
 
+def test_vectors_that_are_all_zero_are_a_checkpoints_fault() -> None:
+    with pytest.raises(CheckpointError, match="dead: its vector of every sentence of the pairs is zero"):
+        measure(lambda texts: torch.zeros(len(texts), 4), some_pairs(), "dead", "model", [])
+
+
 def test_pairs_without_paraphrases_are_refused() -> None:
     pairs = ScoredPairs(np.array([0.0, 1.0, 5.0]), ["a"] * 3, ["b"] * 3, [""] * 3)
     with pytest.raises(DataError, match="dev.tsv: 1 of 3 pairs score above 4/5"):
