@@ -17,6 +17,7 @@ from hf_contrastive.hub.kinds import ADAPTER_SUMMARY, ADAPTER_TAGS, KINDS, limit
 from hf_contrastive.hub.pictures import draw_pictures
 from hf_contrastive.hub.recipe_text import portable, portable_recipe, recipe_yaml, sampler_names, settings
 from hf_contrastive.hub.scores import Row, eval_entries, eval_results, rows
+from hf_contrastive.hub.serving import serving_limit
 from hf_contrastive.hub.usage import is_adapter, usage
 from hf_contrastive.hub.validate import validate_card
 
@@ -107,6 +108,7 @@ def render_card(
     samplers = _samplers(values)
     base, datasets = _base_model(recipe), _datasets(recipe)
     adapter = is_adapter(folder)
+    unserved = serving_limit(folder) if task == "sentences" else None
     seen = ", ".join(part.rstrip("/").rpartition("/")[2] for part in portable(recipe["train_data"]).split(","))
     runs = [results, *others]
     language = recipe.get("card_language", "").split()
@@ -153,7 +155,7 @@ def render_card(
         versions=_versions(results["environment"]),
         command=_command(results),
         recipe=recipe_yaml(portable_recipe(recipe)),
-        limits=limits(task, values, seen),
+        limits=[*limits(task, values, seen), *([unserved] if unserved else [])],
         citations=citations(task, values, samplers),
     )
     return f"{str(card).rstrip()}\n"

@@ -5,7 +5,8 @@ Only its core module classes are named, so that a folder loads without `trust_re
     Transformer -> [WeightedLayerPooling] -> Pooling -> [Dense + Tanh] -> [Dense] -> [Normalize]
 
 The class paths and the `pooling_mode_*` keys of the older releases are written beside the new keys: every
-sentence-transformers since 2.2 and text-embeddings-inference read them.
+sentence-transformers since 2.2 and text-embeddings-inference read them. The latter looks at 1_Pooling alone, so that
+it cannot serve what has a WeightedLayerPooling before it.
 """
 
 import json
@@ -33,7 +34,14 @@ _ACTIVATIONS = {
     "dense": "torch.nn.modules.activation.Tanh",
     "projection": "torch.nn.modules.linear.Identity",
 }
-_LEGACY_KEYS = {"cls": "cls_token", "mean": "mean_tokens", "lasttoken": "lasttoken"}
+_LEGACY_KEYS = {
+    "cls": "cls_token",
+    "mean": "mean_tokens",
+    "max": "max_tokens",
+    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "lasttoken": "lasttoken",
+}
+_NEWER_KEYS = frozenset({"lasttoken"})  # sentence-transformers 2.2 refuses it; written only where it is the mode
 
 
 @dataclass
@@ -91,7 +99,8 @@ def write_layout(
     _write_json(folder / "sentence_bert_config.json", settings)
     mode = _POOLING_MODES[pooler]
     path = f"{len(modules)}_Pooling"
-    legacy = {f"pooling_mode_{key}": mode == name for name, key in _LEGACY_KEYS.items()}
+    known = {name: key for name, key in _LEGACY_KEYS.items() if name == mode or name not in _NEWER_KEYS}
+    legacy = {f"pooling_mode_{key}": name == mode for name, key in known.items()}
     _write_json(folder / path / "config.json", {"word_embedding_dimension": width, "pooling_mode": mode, **legacy})
     modules.append((path, "Pooling"))
     for part, linear in (("dense", head), ("projection", projection)):
