@@ -13,7 +13,7 @@ from huggingface_hub import errors as hub
 from hf_contrastive import __version__
 from hf_contrastive.arguments import is_hub_name
 from hf_contrastive.errors import ContrastiveError
-from hf_contrastive.hub.files import ModelFiles, is_published, model_files
+from hf_contrastive.hub.files import ModelFiles, model_files, must_fit
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Published:
     Attributes:
         repo_id: owner and name.
         files: what was sent from the folder, as `ModelFiles`.
-        removed: files of an earlier publication that the folder no longer has.
+        removed: files there that belong to weights and that the folder does not have, see `must_fit`.
         url: of the repository; `None` for a rehearsal.
         commit: its newest commit, the same as before where nothing had changed; `None` for a rehearsal.
     """
@@ -56,7 +56,8 @@ def publish(
     """Put a model folder on the Hub; may be repeated, and killed, at any time.
 
     All files arrive in one commit: until it is made, readers see what was there before. Large files that an
-    interrupted publication had sent are not sent again.
+    interrupted publication had sent are not sent again. What is there and would no longer fit the weights is removed;
+    all else that others added stays.
 
     Args:
         folder: what a run leaves in `final/`, or `SentenceEncoder.save_pretrained`.
@@ -86,7 +87,7 @@ def publish(
             api.create_branch(repo_id, branch=branch, exist_ok=True)
         info = api.model_info(repo_id, revision=branch)
         there = {sibling.rfilename for sibling in info.siblings or []}
-        removed = tuple(sorted(name for name in there if is_published(name) and name not in files.published))
+        removed = tuple(sorted(name for name in there if must_fit(name) and name not in files.published))
         operations: list[Any] = [CommitOperationDelete(name) for name in removed]
         operations += [CommitOperationAdd(name, files.content(name, repo_id)) for name in files.published]
         commit = api.create_commit(

@@ -13,12 +13,11 @@ import torch
 from helpers import save_tiny_checkpoint
 from hub_double import Account, Hub, Repo
 from runs import make_run, run_recipe
-from test_card import made_up
 from typer.testing import CliRunner
 
 from hf_contrastive.cli import app
 from hf_contrastive.errors import CheckpointError, RecipeError
-from hf_contrastive.hub import PublishError, publish, write_card
+from hf_contrastive.hub import PublishError, publish
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import main
@@ -34,17 +33,6 @@ MODEL = [
     "tokenizer.json",
     "tokenizer_config.json",
 ]
-
-
-@pytest.fixture
-def final(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    encoder = SentenceEncoder.from_pretrained(str(save_tiny_checkpoint(tmp_path / "checkpoint")), pooler="avg")
-    encoder.save_pretrained(tmp_path / "run/final")
-    results = made_up({})
-    del results["after"]["sts"]
-    write_card(tmp_path / "run/final", results)
-    return tmp_path / "run/final"
 
 
 def command(*arguments: object) -> str:
