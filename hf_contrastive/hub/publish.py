@@ -1,5 +1,6 @@
 """From a model folder to a repository on the Hub, in one commit that is whole or not there."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from hf_contrastive import __version__
 from hf_contrastive.arguments import is_hub_name
 from hf_contrastive.errors import ContrastiveError
 from hf_contrastive.hub.files import ModelFiles, model_files, must_fit
+from hf_contrastive.hub.validate import TOKEN
 
 logger = logging.getLogger(__name__)
 
@@ -156,18 +158,25 @@ def spoken_errors(repo_id: str, token: Any) -> Iterator[None]:
         yield
     except ContrastiveError:
         raise
-    except (_HTTP_ERROR, OSError, RuntimeError) as raised:
+    except Exception as raised:  # the client, hf_xet and the parsers they use raise what they like
         # An upload that fails is a RuntimeError around what went wrong.
         error = raised.__cause__ if type(raised) is RuntimeError and raised.__cause__ is not None else raised
         if isinstance(error, hub.HfHubHTTPError):
             status = error.response.status_code if error.response is not None else None
             raise PublishError(_spoken(repo_id, status, str(error), str(token))) from None
-        if not isinstance(error, (_HTTP_ERROR, OSError)):
-            raise
-        offline = isinstance(error, hub.OfflineModeIsEnabled)
-        remedy = "unset HF_HUB_OFFLINE" if offline else "look after the network, and give the same command again"
-        detail = _without(str(token), f"{type(error).__name__}: {error}")
-        raise PublishError(f"{repo_id}: the Hub cannot be reached ({detail}); {remedy}") from None
+        detail = " ".join(_without(str(token), f"{type(error).__name__}: {error}").split())
+        if isinstance(error, hub.OfflineModeIsEnabled):
+            raise PublishError(f"{repo_id}: the Hub cannot be reached ({detail}); unset HF_HUB_OFFLINE") from None
+        if isinstance(error, (_HTTP_ERROR, OSError)):
+            raise PublishError(
+                f"{repo_id}: the Hub cannot be reached ({detail}); look after the network, and give the same command "
+                "again"
+            ) from None
+        if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
+            raise PublishError(f"{repo_id}: refused ({detail}); mend what it names, and publish again") from None
+        raise PublishError(
+            f"{repo_id}: publishing failed ({detail}); give the same command again, it goes on where it was"
+        ) from None
 
 
 def _spoken(repo_id: str, status: int | None, message: str, token: str) -> str:
@@ -184,4 +193,4 @@ def _spoken(repo_id: str, status: int | None, message: str, token: str) -> str:
 
 
 def _without(token: str, message: str) -> str:
-    return message.replace(token, "***") if token else message
+    return TOKEN.sub("***", message.replace(token, "***") if token else message)

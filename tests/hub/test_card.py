@@ -278,14 +278,18 @@ def test_without_matplotlib_there_are_no_pictures(runs: dict[str, Path], monkeyp
 
 
 def test_a_finished_run_takes_other_words_for_its_card(runs: dict[str, Path]) -> None:
-    run_recipe(runs["graph"], "--card_license", "mit", "--card_language", "en")
-    assert front_matter(runs["graph"] / "out/final/README.md")["license"] == "mit"
+    run_recipe(runs["graph"], "--card_license", "other", "--card_language", "en")
+    assert front_matter(runs["graph"] / "out/final/README.md")["license"] == "other"
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         (["--card_license", "My Licence"], "card_license: 'My Licence' is no licence of the Hub"),
+        (
+            ["--card_license", "apache2"],
+            "card_license: 'apache2' is no licence of the Hub; did you mean 'apache-2.0'?",
+        ),
         (["--card_language", "English"], "card_language: 'English' is no language code"),
         (["--card_datasets", "a/b/c"], "card_datasets: 'a/b/c' is no name on the Hub"),
         (["--hub_token", "hf_secret"], "hub_token would be written into recipe.json and results.json"),
