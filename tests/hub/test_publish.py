@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -207,13 +209,23 @@ def test_a_recipe_that_cannot_push_is_refused_before_it_trains(
 
 
 def test_a_run_whose_push_fails_at_the_end_is_finished_and_says_how_to_publish_it(here: Hub, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", push_to_hub=True, max_steps=4, eval_steps=2, save_steps=2)
-    here.drop = lambda method, path: "/commit/" in path
-    with pytest.raises(SystemExit, match="hf-contrastive publish .*final out"):
+    options = {"push_to_hub": True, "hub_private_repo": True, "hub_revision": "v 2"}
+    run = make_run(tmp_path / "my run", max_steps=4, eval_steps=2, save_steps=2, **options)
+    here.drop = lambda method, path: "/commit/" in path or "/branch/" in path
+    with pytest.raises(SystemExit, match="the model is finished, and `hf-contrastive publish .*` publishes it") as end:
         main([str(run / "recipe.yaml")])
     assert (run / "out/results.json").is_file() and here.files("tester/out") == {}
     here.drop = lambda method, path: False
-    assert "tester/out" in command(run / "out/final", "out")
+    again = shlex.split(re.search("`(.*)`", str(end.value))[1])
+    assert again == [
+        *"hf-contrastive publish".split(),
+        str(run / "out/final"),
+        "out",
+        "--private",
+        "--revision",
+        "v 2",
+    ]
+    assert "tester/out" in command(*again[2:-1], "v2") and here.files("tester/out", "v2")
     assert load_recipe(run / "recipe.yaml").training.push_to_hub
 
 
