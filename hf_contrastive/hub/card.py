@@ -162,17 +162,21 @@ def render_card(
 
 
 def _check_same_but_seed(results: dict[str, Any], others: Sequence[dict[str, Any]]) -> None:
-    first = portable_recipe(results["recipe"])
-    seeds = {first.get("seed")}
+    first = {**portable_recipe(results["recipe"]), "seed": _seed(results)}
+    seeds = {_seed(results)}
     for other in others:
-        second = portable_recipe(other["recipe"])
+        second = {**portable_recipe(other["recipe"]), "seed": _seed(other)}
         differ = sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
-        if differ != ["seed"] or second["seed"] in seeds:
+        if differ != ["seed"] or _seed(other) in seeds:
             what = f"differ in {', '.join(differ)}" if differ else "are of the same recipe and seed"
             if differ == ["seed"]:
-                what = f"have seed {second['seed']} twice"
+                what = f"have seed {_seed(other)} twice"
             raise CheckpointError(f"runs to be averaged differ in seed alone; these {what}")
-        seeds.add(second["seed"])
+        seeds.add(_seed(other))
+
+
+def _seed(results: dict[str, Any]) -> str:
+    return str(settings(results["recipe"])["seed"])
 
 
 def _name(folder: Path, recipe: dict[str, str]) -> str:
@@ -220,16 +224,15 @@ def _cell(value: Any) -> str:
 
 
 def _results_note(results: dict[str, Any], others: Sequence[dict[str, Any]], table: Sequence[Row]) -> str:
-    def seed(run: dict[str, Any]) -> str:
-        return str(run["recipe"].get("seed", "42"))
-
     ranks = ", except ranks" if any(row.score.metric == "mean_rank" for row in table) else ""
     note = f"Times 100{ranks}."
     if others:
-        seeds = ", ".join(seed(run) for run in [results, *others])
-        note += f" Mean ± standard deviation over seeds {seeds}; weights and recipe are those of seed {seed(results)}."
+        seeds = ", ".join(_seed(run) for run in [results, *others])
+        note += (
+            f" Mean ± standard deviation over seeds {seeds}; weights and recipe are those of seed {_seed(results)}."
+        )
     else:
-        note += f" One run, seed {seed(results)}: another seed gives other figures."
+        note += f" One run, seed {_seed(results)}: another seed gives other figures."
     if results.get("before"):
         note += f" Before: {results['before']['name'].removeprefix('before training, ')}."
     not_comparable = ((results["after"].get("sts") or {}).get("not_comparable")) or []

@@ -203,6 +203,18 @@ def test_several_seeds_give_mean_and_deviation(folder: Path) -> None:
         write_card(folder, first, [others[0], others[0]])
 
 
+def test_a_recipe_without_a_seed_has_the_seed_that_training_takes(folder: Path) -> None:
+    unsaid, said, other = made_up({}), made_up({"seed": "42"}), made_up({"seed": "43"})
+    for first, second in ((unsaid, other), (other, unsaid)):
+        card = write_card(folder, first, [second]).read_text(encoding="utf-8")
+        assert "over seeds 42, 43;" in card or "over seeds 43, 42;" in card
+    for first, second in ((unsaid, said), (said, unsaid), (unsaid, unsaid)):
+        with pytest.raises(CheckpointError, match="these are of the same recipe and seed"):
+            write_card(folder, first, [second])
+    with pytest.raises(CheckpointError, match="have seed 42 twice"):
+        write_card(folder, other, [said, unsaid])
+
+
 def test_the_command_card_reads_runs_and_refuses_what_is_none(folder: Path, tmp_path: Path) -> None:
     for name, seed in (("out", "1"), ("other", "2")):
         (tmp_path / name).mkdir(exist_ok=True)
