@@ -10,6 +10,7 @@ it cannot serve what has a WeightedLayerPooling before it.
 """
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ _LEGACY_KEYS = {
     "lasttoken": "lasttoken",
 }
 _NEWER_KEYS = frozenset({"lasttoken"})  # sentence-transformers 2.2 refuses it; written only where it is the mode
+_MODULE_FILES = frozenset({"config.json", "model.safetensors"})
 
 
 @dataclass
@@ -70,7 +72,7 @@ def write_layout(
     normalize: bool = False,
     projection: nn.Linear | None = None,
 ) -> None:
-    """Write modules.json and what it names into `folder`, which already holds the backbone.
+    """Write modules.json and what it names into `folder`, which already holds the backbone; others' modules go.
 
     Args:
         width: size D of the token vectors.
@@ -80,6 +82,9 @@ def write_layout(
         normalize: whether the vectors are made unit vectors.
         projection: weights [K, D] and bias [K] of the linear map after pooling and head.
     """
+    for stale in folder.glob("[0-9]*_*/*"):
+        if re.fullmatch(r"\d+_[A-Za-z]+", stale.parent.name) and stale.name in _MODULE_FILES:
+            stale.unlink()
     modules = [("", "Transformer")]
     settings: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}
     weights = layer_weights(pooler, num_layers)

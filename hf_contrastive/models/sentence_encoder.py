@@ -26,6 +26,7 @@ from hf_contrastive.positions import positions_of
 logger = logging.getLogger(__name__)
 
 _MODULE_PATTERNS = ["modules.json", "sentence_bert_config.json", "*/config.json", "*/model.safetensors"]
+_ONNX_FILES = ("onnx/model.onnx", "onnx/model.onnx_data", "onnx/model.onnx.data")
 
 
 class SentenceEncoder(nn.Module):
@@ -243,11 +244,15 @@ class SentenceEncoder(nn.Module):
     def save_pretrained(self, folder: str | Path, state_dict: dict[str, Tensor] | None = None) -> None:
         """Write a folder that AutoModel, SentenceTransformer and `from_pretrained` load; adapters are merged.
 
+        What an earlier model left there and would not fit is removed: module folders, and a graph in `onnx/`.
+
         Args:
             folder: made where it does not exist.
             state_dict: the encoder's gathered weights, where its own are shards (FSDP, DeepSpeed).
         """
         encoder = self._with(state_dict)
+        for name in _ONNX_FILES:  # first: a kill must not leave newer weights beside an older graph
+            (Path(folder) / name).unlink(missing_ok=True)
         merged(encoder.backbone).save_pretrained(folder)
         encoder._save_around(Path(folder))
 

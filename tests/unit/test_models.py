@@ -94,6 +94,17 @@ def test_published_folder_holds_no_pickle_and_no_code(checkpoint, tmp_path) -> N
     assert [t.rsplit(".", 1)[1] for t in types] == ["Transformer", "WeightedLayerPooling", "Pooling", "Dense"]
 
 
+def test_what_an_earlier_model_left_in_the_folder_is_gone_and_nothing_else(checkpoint, tmp_path) -> None:
+    folder = tmp_path / "final"
+    SentenceEncoder.from_pretrained(checkpoint, pooler="avg_first_last", head="kept").save_pretrained(folder)
+    (folder / "onnx").mkdir()
+    for name in ("onnx/model.onnx", "onnx/mine.onnx", "1_WeightedLayerPooling/notes.txt"):
+        (folder / name).write_text("x")
+    SentenceEncoder.from_pretrained(checkpoint, pooler="avg", head="none").save_pretrained(folder)
+    left = {path.relative_to(folder).as_posix() for path in folder.rglob("*/*") if path.is_file()}
+    assert left == {"1_Pooling/config.json", "onnx/mine.onnx", "1_WeightedLayerPooling/notes.txt"}
+
+
 @pytest.mark.parametrize("kind", sorted(TINY_MODELS))
 def test_every_backbone_encodes_and_saves(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
