@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from hf_contrastive.errors import CheckpointError
+from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models.pooling import layer_weights
 
 _PREFIX = "sentence_transformers.models."
@@ -55,6 +55,15 @@ class Layout:
     dense: dict[str, Tensor] | None = None
     projection: dict[str, Tensor] | None = None
     normalize: bool = False
+
+
+def check_publishable(pooler: str) -> None:
+    """Raise `RecipeError` for a pooler that no core Pooling module of sentence-transformers stands for."""
+    if pooler not in _POOLING_MODES:
+        raise RecipeError(
+            f"pooler: {pooler!r} could be trained but not saved; add the mode of sentence-transformers' Pooling that it "
+            "is to _POOLING_MODES in hf_contrastive/models/module_files.py"
+        )
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -18,7 +18,7 @@ from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models.backbone import load_backbone, load_tokenizer
 from hf_contrastive.models.dropout import use_fast_dropout
 from hf_contrastive.models.lora import add_lora, merged, save_adapter
-from hf_contrastive.models.module_files import Layout, read_layout, write_layout
+from hf_contrastive.models.module_files import Layout, check_publishable, read_layout, write_layout
 from hf_contrastive.models.pooling import NEEDS_ALL_LAYERS, pool
 from hf_contrastive.models.token_batches import token_batches
 from hf_contrastive.positions import positions_of
@@ -56,6 +56,7 @@ class SentenceEncoder(nn.Module):
         super().__init__()
         one_of("pooler", pooler, POOLERS)
         one_of("head", head, HEADS)
+        check_publishable(pooler)
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.pooler = pooler
