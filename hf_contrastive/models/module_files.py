@@ -61,8 +61,8 @@ def check_publishable(pooler: str) -> None:
     """Raise `RecipeError` for a pooler that no core Pooling module of sentence-transformers stands for."""
     if pooler not in _POOLING_MODES:
         raise RecipeError(
-            f"pooler: {pooler!r} could be trained but not saved; add the mode of sentence-transformers' Pooling that it "
-            "is to _POOLING_MODES in hf_contrastive/models/module_files.py"
+            f"pooler: {pooler!r} could be trained but not saved; add the mode of sentence-transformers' Pooling that "
+            "it is to _POOLING_MODES in hf_contrastive/models/module_files.py"
         )
 
 
