@@ -72,6 +72,7 @@ class Hub:
         log: method, path and status of every request.
         drop: called with method and path of a request; where it is true the connection is closed without an answer.
         before_commit: called before a commit is looked at.
+        yaml_errors: what is said of every front matter.
     """
 
     def __init__(self) -> None:
@@ -82,6 +83,7 @@ class Hub:
         self.log: list[tuple[str, str, int]] = []
         self.drop: Callable[[str, str], bool] = lambda method, path: False
         self.before_commit: Callable[[Repo], object] = lambda repo: None
+        self.yaml_errors: list[str] = []
         self.lock = threading.RLock()
         handler = type("BoundHandler", (Handler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -200,7 +202,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def validate_yaml(self, data: bytes) -> None:
         match = re.match(r"\s*---\s*\n(.*?)\n---\s*(\n|$)", json.loads(data)["content"], re.DOTALL)
-        errors = []
+        errors = [{"message": message} for message in self.hub.yaml_errors]
         try:
             for entry in (yaml.safe_load(match[1]) if match else {}).get("model-index") or []:
                 for result in entry["results"]:

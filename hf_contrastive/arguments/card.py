@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
-from hf_contrastive.errors import RecipeError
+from hf_contrastive.arguments.licences import LICENCES
+from hf_contrastive.errors import RecipeError, did_you_mean
 
 
 @dataclass
@@ -33,11 +34,9 @@ class CardArguments:
                 raise RecipeError(
                     f"card_language: {code!r} is no language code; write two or three letters, such as en"
                 )
-        if self.card_license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", self.card_license):
-            raise RecipeError(
-                f"card_license: {self.card_license!r} is no licence of the Hub; write its short name, such as "
-                "apache-2.0, or other"
-            )
+        if self.card_license is not None and self.card_license not in LICENCES:
+            near = did_you_mean(self.card_license, LICENCES, "write its identifier, such as apache-2.0, or other")
+            raise RecipeError(f"card_license: {self.card_license!r} is no licence of the Hub{near}")
 
 
 def is_hub_name(name: str) -> bool:

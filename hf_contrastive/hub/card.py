@@ -17,6 +17,7 @@ from hf_contrastive.hub.kinds import ADAPTER_SUMMARY, ADAPTER_TAGS, KINDS, limit
 from hf_contrastive.hub.pictures import draw_pictures
 from hf_contrastive.hub.recipe_text import portable, portable_recipe, recipe_yaml, sampler_names, settings
 from hf_contrastive.hub.scores import Row, eval_entries, eval_results, rows
+from hf_contrastive.hub.serving import serving_limit
 from hf_contrastive.hub.usage import is_adapter, usage
 from hf_contrastive.hub.validate import validate_card
 
@@ -107,6 +108,7 @@ def render_card(
     samplers = _samplers(values)
     base, datasets = _base_model(recipe), _datasets(recipe)
     adapter = is_adapter(folder)
+    unserved = serving_limit(folder) if task == "sentences" else None
     seen = ", ".join(part.rstrip("/").rpartition("/")[2] for part in portable(recipe["train_data"]).split(","))
     runs = [results, *others]
     language = recipe.get("card_language", "").split()
@@ -153,24 +155,28 @@ def render_card(
         versions=_versions(results["environment"]),
         command=_command(results),
         recipe=recipe_yaml(portable_recipe(recipe)),
-        limits=limits(task, values, seen),
+        limits=[*limits(task, values, seen), *([unserved] if unserved else [])],
         citations=citations(task, values, samplers),
     )
     return f"{str(card).rstrip()}\n"
 
 
 def _check_same_but_seed(results: dict[str, Any], others: Sequence[dict[str, Any]]) -> None:
-    first = portable_recipe(results["recipe"])
-    seeds = {first.get("seed")}
+    first = {**portable_recipe(results["recipe"]), "seed": _seed(results)}
+    seeds = {_seed(results)}
     for other in others:
-        second = portable_recipe(other["recipe"])
+        second = {**portable_recipe(other["recipe"]), "seed": _seed(other)}
         differ = sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
-        if differ != ["seed"] or second["seed"] in seeds:
+        if differ != ["seed"] or _seed(other) in seeds:
             what = f"differ in {', '.join(differ)}" if differ else "are of the same recipe and seed"
             if differ == ["seed"]:
-                what = f"have seed {second['seed']} twice"
+                what = f"have seed {_seed(other)} twice"
             raise CheckpointError(f"runs to be averaged differ in seed alone; these {what}")
-        seeds.add(second["seed"])
+        seeds.add(_seed(other))
+
+
+def _seed(results: dict[str, Any]) -> str:
+    return str(settings(results["recipe"])["seed"])
 
 
 def _name(folder: Path, recipe: dict[str, str]) -> str:
@@ -218,16 +224,15 @@ def _cell(value: Any) -> str:
 
 
 def _results_note(results: dict[str, Any], others: Sequence[dict[str, Any]], table: Sequence[Row]) -> str:
-    def seed(run: dict[str, Any]) -> str:
-        return str(run["recipe"].get("seed", "42"))
-
     ranks = ", except ranks" if any(row.score.metric == "mean_rank" for row in table) else ""
     note = f"Times 100{ranks}."
     if others:
-        seeds = ", ".join(seed(run) for run in [results, *others])
-        note += f" Mean ± standard deviation over seeds {seeds}; weights and recipe are those of seed {seed(results)}."
+        seeds = ", ".join(_seed(run) for run in [results, *others])
+        note += (
+            f" Mean ± standard deviation over seeds {seeds}; weights and recipe are those of seed {_seed(results)}."
+        )
     else:
-        note += f" One run, seed {seed(results)}: another seed gives other figures."
+        note += f" One run, seed {_seed(results)}: another seed gives other figures."
     if results.get("before"):
         note += f" Before: {results['before']['name'].removeprefix('before training, ')}."
     not_comparable = ((results["after"].get("sts") or {}).get("not_comparable")) or []

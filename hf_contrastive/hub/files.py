@@ -11,17 +11,20 @@ from hf_contrastive.hub.usage import PLACE, is_adapter
 from hf_contrastive.hub.validate import check_private, front_matter, validate_card
 from hf_contrastive.models.lora import ADAPTER_CONFIG
 
-_PUBLISHED = re.compile(
-    r"README\.md|\.eval_results/[\w.-]+\.yaml|training_curve\.png|alignment_uniformity\.png"
-    r"|config\.json|generation_config\.json"
+# What must fit the weights: an earlier one of these beside newer weights would make another model of them.
+_FITTING = re.compile(
+    r"config\.json|generation_config\.json"
     r"|model\.safetensors|model-\d+-of-\d+\.safetensors|model\.safetensors\.index\.json"
     r"|adapter_config\.json|adapter_model\.safetensors"
     r"|onnx/model\.onnx|onnx/model\.onnx_data|onnx/model\.onnx\.data"
-    r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|chat_template\.jinja"
+    r"|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json"
     r"|vocab\.json|vocab\.txt|merges\.txt|spiece\.model|sentencepiece\.bpe\.model|tokenizer\.model"
     r"|modules\.json|sentence_bert_config\.json|config_sentence_transformers\.json"
     r"|\d+_[A-Za-z]+/(?:config\.json|model\.safetensors|tokenizer\.json)"
     r"|vocab\.tsv|vocab_total\.json|entities\.txt|relations\.txt|concepts\.txt"
+)
+_ABOUT = re.compile(
+    r"README\.md|\.eval_results/[\w.-]+\.yaml|training_curve\.png|alignment_uniformity\.png|chat_template\.jinja"
 )
 _WEIGHTS = re.compile(r"(?:adapter_model|model(?:-\d+-of-\d+)?)\.safetensors")
 _NEVER = {"trainer_state.json": "a checkpoint of training", "training_args.bin": "a checkpoint of training"}
@@ -77,7 +80,12 @@ class ModelFiles:
 
 def is_published(name: str) -> bool:
     """Whether a file of this name is one that `publish` puts into a repository."""
-    return _PUBLISHED.fullmatch(name) is not None
+    return must_fit(name) or _ABOUT.fullmatch(name) is not None
+
+
+def must_fit(name: str) -> bool:
+    """Whether a file of this name belongs to the weights, so that an earlier one is removed with them."""
+    return _FITTING.fullmatch(name) is not None
 
 
 def model_files(folder: Path) -> ModelFiles:

@@ -1,5 +1,6 @@
 """From a model folder to a repository on the Hub, in one commit that is whole or not there."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ from huggingface_hub import errors as hub
 from hf_contrastive import __version__
 from hf_contrastive.arguments import is_hub_name
 from hf_contrastive.errors import ContrastiveError
-from hf_contrastive.hub.files import ModelFiles, is_published, model_files
+from hf_contrastive.hub.files import ModelFiles, model_files, must_fit
+from hf_contrastive.hub.validate import TOKEN
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ class Published:
     Attributes:
         repo_id: owner and name.
         files: what was sent from the folder, as `ModelFiles`.
-        removed: files of an earlier publication that the folder no longer has.
+        removed: files there that belong to weights and that the folder does not have, see `must_fit`.
         url: of the repository; `None` for a rehearsal.
         commit: its newest commit, the same as before where nothing had changed; `None` for a rehearsal.
     """
@@ -56,7 +58,8 @@ def publish(
     """Put a model folder on the Hub; may be repeated, and killed, at any time.
 
     All files arrive in one commit: until it is made, readers see what was there before. Large files that an
-    interrupted publication had sent are not sent again.
+    interrupted publication had sent are not sent again. What is there and would no longer fit the weights is removed;
+    all else that others added stays.
 
     Args:
         folder: what a run leaves in `final/`, or `SentenceEncoder.save_pretrained`.
@@ -86,7 +89,7 @@ def publish(
             api.create_branch(repo_id, branch=branch, exist_ok=True)
         info = api.model_info(repo_id, revision=branch)
         there = {sibling.rfilename for sibling in info.siblings or []}
-        removed = tuple(sorted(name for name in there if is_published(name) and name not in files.published))
+        removed = tuple(sorted(name for name in there if must_fit(name) and name not in files.published))
         operations: list[Any] = [CommitOperationDelete(name) for name in removed]
         operations += [CommitOperationAdd(name, files.content(name, repo_id)) for name in files.published]
         commit = api.create_commit(
@@ -155,18 +158,25 @@ def spoken_errors(repo_id: str, token: Any) -> Iterator[None]:
         yield
     except ContrastiveError:
         raise
-    except (_HTTP_ERROR, OSError, RuntimeError) as raised:
+    except Exception as raised:  # the client, hf_xet and the parsers they use raise what they like
         # An upload that fails is a RuntimeError around what went wrong.
         error = raised.__cause__ if type(raised) is RuntimeError and raised.__cause__ is not None else raised
         if isinstance(error, hub.HfHubHTTPError):
             status = error.response.status_code if error.response is not None else None
             raise PublishError(_spoken(repo_id, status, str(error), str(token))) from None
-        if not isinstance(error, (_HTTP_ERROR, OSError)):
-            raise
-        offline = isinstance(error, hub.OfflineModeIsEnabled)
-        remedy = "unset HF_HUB_OFFLINE" if offline else "look after the network, and give the same command again"
-        detail = _without(str(token), f"{type(error).__name__}: {error}")
-        raise PublishError(f"{repo_id}: the Hub cannot be reached ({detail}); {remedy}") from None
+        detail = " ".join(_without(str(token), f"{type(error).__name__}: {error}").split())
+        if isinstance(error, hub.OfflineModeIsEnabled):
+            raise PublishError(f"{repo_id}: the Hub cannot be reached ({detail}); unset HF_HUB_OFFLINE") from None
+        if isinstance(error, (_HTTP_ERROR, OSError)):
+            raise PublishError(
+                f"{repo_id}: the Hub cannot be reached ({detail}); look after the network, and give the same command "
+                "again"
+            ) from None
+        if isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError):
+            raise PublishError(f"{repo_id}: refused ({detail}); mend what it names, and publish again") from None
+        raise PublishError(
+            f"{repo_id}: publishing failed ({detail}); give the same command again, it goes on where it was"
+        ) from None
 
 
 def _spoken(repo_id: str, status: int | None, message: str, token: str) -> str:
@@ -183,4 +193,4 @@ def _spoken(repo_id: str, status: int | None, message: str, token: str) -> str:
 
 
 def _without(token: str, message: str) -> str:
-    return message.replace(token, "***") if token else message
+    return TOKEN.sub("***", message.replace(token, "***") if token else message)

@@ -10,7 +10,7 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from hf_contrastive.errors import CheckpointError
 
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
 _FRONT_MATTER = re.compile(r"---\n(.*?)\n---\n", re.DOTALL)
 _WANTED = ("library_name", "pipeline_tag", "tags")
 
@@ -60,7 +60,7 @@ def check_private(content: str, name: str, folder: Path) -> None:
         name: of the file, for the message.
         folder: the model folder.
     """
-    if _TOKEN.search(content):
+    if TOKEN.search(content):
         raise CheckpointError(f"{folder / name}: holds what looks like a Hub token; take it out, and revoke the token")
     for place in {Path.home(), Path.cwd(), folder.resolve(), folder.resolve().parent}:
         if len(place.parts) > 1 and re.search(rf"{re.escape(str(place))}(?![\w-])", content):

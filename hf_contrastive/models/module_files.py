@@ -5,11 +5,13 @@ Only its core module classes are named, so that a folder loads without `trust_re
     Transformer -> [WeightedLayerPooling] -> Pooling -> [Dense + Tanh] -> [Dense] -> [Normalize]
 
 The class paths and the `pooling_mode_*` keys of the older releases are written beside the new keys: every
-sentence-transformers since 2.2 and text-embeddings-inference read them.
+sentence-transformers since 2.2 and text-embeddings-inference read them. The latter looks at 1_Pooling alone, so that
+it cannot serve what has a WeightedLayerPooling before it.
 """
 
 import json
 import logging
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from hf_contrastive.errors import CheckpointError
+from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models.pooling import layer_weights
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,15 @@ _ACTIVATIONS = {
     "dense": "torch.nn.modules.activation.Tanh",
     "projection": "torch.nn.modules.linear.Identity",
 }
-_LEGACY_KEYS = {"cls": "cls_token", "mean": "mean_tokens", "lasttoken": "lasttoken"}
+_LEGACY_KEYS = {
+    "cls": "cls_token",
+    "mean": "mean_tokens",
+    "max": "max_tokens",
+    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "lasttoken": "lasttoken",
+}
+_NEWER_KEYS = frozenset({"lasttoken"})  # sentence-transformers 2.2 refuses it; written only where it is the mode
+_MODULE_FILES = frozenset({"config.json", "model.safetensors"})
 
 
 @dataclass
@@ -52,6 +62,15 @@ class Layout:
     dense: dict[str, Tensor] | None = None
     projection: dict[str, Tensor] | None = None
     normalize: bool = False
+
+
+def check_publishable(pooler: str) -> None:
+    """Raise `RecipeError` for a pooler that no core Pooling module of sentence-transformers stands for."""
+    if pooler not in _POOLING_MODES:
+        raise RecipeError(
+            f"pooler: {pooler!r} could be trained but not saved; add the mode of sentence-transformers' Pooling that "
+            "it is to _POOLING_MODES in hf_contrastive/models/module_files.py"
+        )
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -69,7 +88,7 @@ def write_layout(
     normalize: bool = False,
     projection: nn.Linear | None = None,
 ) -> None:
-    """Write modules.json and what it names into `folder`, which already holds the backbone.
+    """Write modules.json and what it names into `folder`, which already holds the backbone; others' modules go.
 
     Args:
         width: size D of the token vectors.
@@ -79,6 +98,9 @@ def write_layout(
         normalize: whether the vectors are made unit vectors.
         projection: weights [K, D] and bias [K] of the linear map after pooling and head.
     """
+    for stale in folder.glob("[0-9]*_*/*"):
+        if re.fullmatch(r"\d+_[A-Za-z]+", stale.parent.name) and stale.name in _MODULE_FILES:
+            stale.unlink()
     modules = [("", "Transformer")]
     settings: dict[str, Any] = {"max_seq_length": max_length, "do_lower_case": False}
     weights = layer_weights(pooler, num_layers)
@@ -98,7 +120,8 @@ def write_layout(
     _write_json(folder / "sentence_bert_config.json", settings)
     mode = _POOLING_MODES[pooler]
     path = f"{len(modules)}_Pooling"
-    legacy = {f"pooling_mode_{key}": mode == name for name, key in _LEGACY_KEYS.items()}
+    known = {name: key for name, key in _LEGACY_KEYS.items() if name == mode or name not in _NEWER_KEYS}
+    legacy = {f"pooling_mode_{key}": name == mode for name, key in known.items()}
     _write_json(folder / path / "config.json", {"word_embedding_dimension": width, "pooling_mode": mode, **legacy})
     modules.append((path, "Pooling"))
     for part, linear in (("dense", head), ("projection", projection)):

@@ -15,10 +15,12 @@ from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.models.backbone import load_backbone, load_tokenizer
 from hf_contrastive.models.dropout import use_fast_dropout
 from hf_contrastive.models.lora import add_lora, merged, save_adapter
-from hf_contrastive.models.module_files import Layout, find_layout, write_layout
+from hf_contrastive.models.module_files import Layout, check_publishable, find_layout, write_layout
 from hf_contrastive.models.pooling import NEEDS_ALL_LAYERS, pool
 from hf_contrastive.models.token_batches import token_batches
 from hf_contrastive.positions import default_length, positions_of
+
+_ONNX_FILES = ("onnx/model.onnx", "onnx/model.onnx_data", "onnx/model.onnx.data")
 
 
 class SentenceEncoder(nn.Module):
@@ -48,6 +50,7 @@ class SentenceEncoder(nn.Module):
         super().__init__()
         one_of("pooler", pooler, POOLERS)
         one_of("head", head, HEADS)
+        check_publishable(pooler)
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.pooler = pooler
@@ -239,11 +242,15 @@ class SentenceEncoder(nn.Module):
     def save_pretrained(self, folder: str | Path, state_dict: dict[str, Tensor] | None = None) -> None:
         """Write a folder that AutoModel, SentenceTransformer and `from_pretrained` load; adapters are merged.
 
+        What an earlier model left there and would not fit is removed: module folders, and a graph in `onnx/`.
+
         Args:
             folder: made where it does not exist.
             state_dict: the encoder's gathered weights, where its own are shards (FSDP, DeepSpeed).
         """
         encoder = self._with(state_dict)
+        for name in _ONNX_FILES:  # first: a kill must not leave newer weights beside an older graph
+            (Path(folder) / name).unlink(missing_ok=True)
         merged(encoder.backbone).save_pretrained(folder)
         encoder._save_around(Path(folder))
 

@@ -1,6 +1,7 @@
 """What the runs of all tasks share: where to resume, how training goes, and what is left and said at the end."""
 
 import logging
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,13 +110,15 @@ def push(final: Path, args: TrainingArguments) -> None:
     """Publish what a run left, and print where it is.
 
     Raises:
-        PublishError: with the command that publishes it later.
+        PublishError: with the command that publishes it later, to the same branch and as private.
     """
     try:
         done = push_folder(final, args)
-    except PublishError as error:
-        again = f"hf-contrastive publish {final} {hub_name(args)}"
-        raise PublishError(f"{error}; the model is finished, and `{again}` publishes it") from error
+    except ContrastiveError as error:
+        again = ["hf-contrastive", "publish", str(final), hub_name(args)]
+        again += ["--private"] if args.hub_private_repo else []
+        again += ["--revision", args.hub_revision] if args.hub_revision else []
+        raise PublishError(f"{error}; the model is finished, and `{shlex.join(again)}` publishes it") from error
     Console().print(f"published: {done.url}", highlight=False, soft_wrap=True)
 
 

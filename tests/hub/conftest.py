@@ -1,11 +1,17 @@
-"""A Hub of one's own, for this process too."""
+"""A Hub of one's own, for this process too, and a model with a card to publish."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from helpers import save_tiny_checkpoint
 from hub_double import Hub
 from huggingface_hub import constants
+from test_card import made_up
+
+from hf_contrastive.hub import write_card
+from hf_contrastive.models import SentenceEncoder
 
 
 @pytest.fixture
@@ -23,3 +29,14 @@ def here(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
     monkeypatch.setenv("HF_TOKEN", hub.token)
     return hub
+
+
+@pytest.fixture
+def final(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    encoder = SentenceEncoder.from_pretrained(str(save_tiny_checkpoint(tmp_path / "checkpoint")), pooler="avg")
+    encoder.save_pretrained(tmp_path / "run/final")
+    results = made_up({})
+    del results["after"]["sts"]
+    write_card(tmp_path / "run/final", results)
+    return tmp_path / "run/final"

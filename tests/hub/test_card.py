@@ -203,6 +203,18 @@ def test_several_seeds_give_mean_and_deviation(folder: Path) -> None:
         write_card(folder, first, [others[0], others[0]])
 
 
+def test_a_recipe_without_a_seed_has_the_seed_that_training_takes(folder: Path) -> None:
+    unsaid, said, other = made_up({}), made_up({"seed": "42"}), made_up({"seed": "43"})
+    for first, second in ((unsaid, other), (other, unsaid)):
+        card = write_card(folder, first, [second]).read_text(encoding="utf-8")
+        assert "over seeds 42, 43;" in card or "over seeds 43, 42;" in card
+    for first, second in ((unsaid, said), (said, unsaid), (unsaid, unsaid)):
+        with pytest.raises(CheckpointError, match="these are of the same recipe and seed"):
+            write_card(folder, first, [second])
+    with pytest.raises(CheckpointError, match="have seed 42 twice"):
+        write_card(folder, other, [said, unsaid])
+
+
 def test_the_command_card_reads_runs_and_refuses_what_is_none(folder: Path, tmp_path: Path) -> None:
     for name, seed in (("out", "1"), ("other", "2")):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -278,14 +290,18 @@ def test_without_matplotlib_there_are_no_pictures(runs: dict[str, Path], monkeyp
 
 
 def test_a_finished_run_takes_other_words_for_its_card(runs: dict[str, Path]) -> None:
-    run_recipe(runs["graph"], "--card_license", "mit", "--card_language", "en")
-    assert front_matter(runs["graph"] / "out/final/README.md")["license"] == "mit"
+    run_recipe(runs["graph"], "--card_license", "other", "--card_language", "en")
+    assert front_matter(runs["graph"] / "out/final/README.md")["license"] == "other"
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         (["--card_license", "My Licence"], "card_license: 'My Licence' is no licence of the Hub"),
+        (
+            ["--card_license", "apache2"],
+            "card_license: 'apache2' is no licence of the Hub; did you mean 'apache-2.0'?",
+        ),
         (["--card_language", "English"], "card_language: 'English' is no language code"),
         (["--card_datasets", "a/b/c"], "card_datasets: 'a/b/c' is no name on the Hub"),
         (["--hub_token", "hf_secret"], "hub_token would be written into recipe.json and results.json"),

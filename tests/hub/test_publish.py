@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,14 +12,13 @@ from typing import Any
 import pytest
 import torch
 from helpers import save_tiny_checkpoint
-from hub_double import Account, Hub, Repo
+from hub_double import Hub, Repo
 from runs import make_run, run_recipe
-from test_card import made_up
 from typer.testing import CliRunner
 
 from hf_contrastive.cli import app
-from hf_contrastive.errors import CheckpointError, RecipeError
-from hf_contrastive.hub import PublishError, publish, write_card
+from hf_contrastive.errors import RecipeError
+from hf_contrastive.hub import PublishError, publish
 from hf_contrastive.models import SentenceEncoder
 from hf_contrastive.recipe import load_recipe
 from hf_contrastive.train import main
@@ -34,17 +34,6 @@ MODEL = [
     "tokenizer.json",
     "tokenizer_config.json",
 ]
-
-
-@pytest.fixture
-def final(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    encoder = SentenceEncoder.from_pretrained(str(save_tiny_checkpoint(tmp_path / "checkpoint")), pooler="avg")
-    encoder.save_pretrained(tmp_path / "run/final")
-    results = made_up({})
-    del results["after"]["sts"]
-    write_card(tmp_path / "run/final", results)
-    return tmp_path / "run/final"
 
 
 def command(*arguments: object) -> str:
@@ -187,80 +176,6 @@ def test_a_change_by_somebody_else_meanwhile_is_not_overwritten(here: Hub, final
     assert here.files("tester/mine")["config.json"] == b"{}"
 
 
-WRONG = "hf_" + "w" * 34
-
-
-@pytest.mark.parametrize(
-    ("token", "repo_id", "message"),
-    [
-        ("", "tester/mine", "no token for the Hub: log in with `hf auth login`, or set HF_TOKEN"),
-        (WRONG, "tester/mine", "tester/mine: the Hub does not know the token; log in"),
-        ("hf_reader", "tester/mine", "the token of tester may only read"),
-        ("hf_other", "tester/mine", "other has no right to write there; publish under other"),
-        ("hf_powerless", "lab/mine", "lab/mine: the token has no right to write there"),
-        (None, "not/a/name", "'not/a/name' is no name on the Hub; write owner/name"),
-    ],
-)
-def test_what_the_hub_refuses_is_said_in_plain_words_and_changes_nothing(
-    here: Hub, final: Path, monkeypatch: pytest.MonkeyPatch, token: str | None, repo_id: str, message: str
-) -> None:
-    here.accounts |= {
-        "hf_reader": Account("tester", role="read"),
-        "hf_other": Account("other"),
-        "hf_powerless": Account("tester", role="fineGrained", orgs=("lab",), may_write=False),
-    }
-    if token is not None:
-        monkeypatch.setenv("HF_TOKEN", token)
-    said = command(final, repo_id)
-    assert message in said and "Traceback" not in said and said.count("error: ") == 1
-    assert not here.repos and (not token or token not in said)
-
-
-def test_a_missing_right_to_an_existing_repository_and_a_public_one_are_refused(
-    here: Hub, final: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish(final, "tester/mine")
-    before = here.files("tester/mine")
-    assert "there and public; make it private in its settings" in command(final, "tester/mine", "--private")
-    here.accounts["hf_powerless"] = Account("tester", role="fineGrained", may_write=False)
-    monkeypatch.setenv("HF_TOKEN", "hf_powerless")
-    (final / "config.json").write_text("{}")
-    assert "the token has no right to write there" in command(final, "tester/mine")
-    assert here.files("tester/mine") == before
-
-
-def test_without_a_network_that_is_said(here: Hub, final: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here.__exit__()
-    said = command(final, "tester/mine")
-    assert "the Hub cannot be reached" in said and "look after the network" in said and here.token not in said
-
-
-def test_folders_that_are_no_finished_model_are_refused(here: Hub, final: Path, tmp_path: Path) -> None:
-    run = final.parent
-    for folder, message in (
-        (tmp_path / "nowhere", "no such folder"),
-        (run, "no model.safetensors in it; did you mean its folder final/?"),
-        (tmp_path, "no model.safetensors in it; name a finished model"),
-    ):
-        with pytest.raises(CheckpointError, match=re.escape(message)):
-            publish(folder, "tester/mine")
-    (final / "config.json").write_text(json.dumps({"_name_or_path": str(run.resolve())}))
-    with pytest.raises(CheckpointError, match="config.json: holds the path"):
-        publish(final, "tester/mine")
-    (final / "config.json").write_text(json.dumps({"token": WRONG}))
-    with pytest.raises(CheckpointError, match=r"config.json: holds what looks like a Hub token") as refusal:
-        publish(final, "tester/mine")
-    assert WRONG not in str(refusal.value)
-    (final / "config.json").write_text("{}")
-    (final / "README.md").write_text("no front matter")
-    with pytest.raises(CheckpointError, match="no front matter"):
-        publish(final, "tester/mine")
-    (final / "trainer_state.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="makes it a checkpoint of training"):
-        publish(final, "tester/mine")
-    assert not here.log
-
-
 def test_a_recipe_pushes_the_encoder_alone_once_it_is_finished(here: Hub, tmp_path: Path) -> None:
     adversary = {"name": "adversarial", "fresh": 4, "k": 4}
     options = {"push_to_hub": True, "hub_model_id": "lab/pushed", "hub_private_repo": True}
@@ -294,13 +209,23 @@ def test_a_recipe_that_cannot_push_is_refused_before_it_trains(
 
 
 def test_a_run_whose_push_fails_at_the_end_is_finished_and_says_how_to_publish_it(here: Hub, tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", push_to_hub=True, max_steps=4, eval_steps=2, save_steps=2)
-    here.drop = lambda method, path: "/commit/" in path
-    with pytest.raises(SystemExit, match="hf-contrastive publish .*final out"):
+    options = {"push_to_hub": True, "hub_private_repo": True, "hub_revision": "v 2"}
+    run = make_run(tmp_path / "my run", max_steps=4, eval_steps=2, save_steps=2, **options)
+    here.drop = lambda method, path: "/commit/" in path or "/branch/" in path
+    with pytest.raises(SystemExit, match="the model is finished, and `hf-contrastive publish .*` publishes it") as end:
         main([str(run / "recipe.yaml")])
     assert (run / "out/results.json").is_file() and here.files("tester/out") == {}
     here.drop = lambda method, path: False
-    assert "tester/out" in command(run / "out/final", "out")
+    again = shlex.split(re.search("`(.*)`", str(end.value))[1])
+    assert again == [
+        *"hf-contrastive publish".split(),
+        str(run / "out/final"),
+        "out",
+        "--private",
+        "--revision",
+        "v 2",
+    ]
+    assert "tester/out" in command(*again[2:-1], "v2") and here.files("tester/out", "v2")
     assert load_recipe(run / "recipe.yaml").training.push_to_hub
 
 

@@ -182,4 +182,7 @@ def test_the_folder_is_a_whole_space() -> None:
     assert front["sdk"] == "gradio" and f"gradio=={front['sdk_version']}" in pins
     assert (SPACE / front["app_file"]).is_file() and f">={front['python_version']}" == project["requires-python"]
     lines = (SPACE / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if not line.startswith("#")] == project["dependencies"]
+    assert [line for line in lines if not line.startswith("#")] == [
+        *project["dependencies"],
+        *project["optional-dependencies"]["peft"],
+    ]

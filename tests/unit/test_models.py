@@ -10,7 +10,8 @@ from transformers import AutoModel, AutoTokenizer, pipeline
 
 from hf_contrastive.arguments import POOLERS
 from hf_contrastive.errors import CheckpointError, RecipeError
-from hf_contrastive.models import SentenceEncoder
+from hf_contrastive.hub.usage import _POOL
+from hf_contrastive.models import SentenceEncoder, module_files
 from hf_contrastive.models.dropout import FastDropout, random_keep_mask, use_fast_dropout
 from hf_contrastive.models.lora import add_lora, is_lora
 from hf_contrastive.models.pooling import pool
@@ -92,6 +93,27 @@ def test_published_folder_holds_no_pickle_and_no_code(checkpoint, tmp_path) -> N
     types = [m["type"] for m in json.loads((tmp_path / "final" / "modules.json").read_text())]
     assert all(t.startswith("sentence_transformers.") for t in types)
     assert [t.rsplit(".", 1)[1] for t in types] == ["Transformer", "WeightedLayerPooling", "Pooling", "Dense"]
+
+
+def test_every_pooler_can_be_saved_and_has_its_line_in_cards() -> None:
+    assert set(_POOL) | {"cls_before_pooler"} == set(module_files._POOLING_MODES) == set(POOLERS)
+
+
+def test_a_pooler_that_could_not_be_saved_is_refused_before_training(checkpoint, monkeypatch) -> None:
+    monkeypatch.setattr("hf_contrastive.models.sentence_encoder.POOLERS", (*POOLERS, "max"))
+    with pytest.raises(RecipeError, match="'max' could be trained but not saved; add the mode of sentence-tr"):
+        SentenceEncoder.from_pretrained(checkpoint, pooler="max")
+
+
+def test_what_an_earlier_model_left_in_the_folder_is_gone_and_nothing_else(checkpoint, tmp_path) -> None:
+    folder = tmp_path / "final"
+    SentenceEncoder.from_pretrained(checkpoint, pooler="avg_first_last", head="kept").save_pretrained(folder)
+    (folder / "onnx").mkdir()
+    for name in ("onnx/model.onnx", "onnx/mine.onnx", "1_WeightedLayerPooling/notes.txt"):
+        (folder / name).write_text("x")
+    SentenceEncoder.from_pretrained(checkpoint, pooler="avg", head="none").save_pretrained(folder)
+    left = {path.relative_to(folder).as_posix() for path in folder.rglob("*/*") if path.is_file()}
+    assert left == {"1_Pooling/config.json", "onnx/mine.onnx", "1_WeightedLayerPooling/notes.txt"}
 
 
 @pytest.mark.parametrize("kind", sorted(TINY_MODELS))
