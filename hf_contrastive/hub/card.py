@@ -1,4 +1,4 @@
-"""The model card of a finished run, made of its `results.json` and of the folder to publish, and nothing else."""
+"""The model card of a finished run, made of its `results.json` and of the folder to publish."""
 
 import json
 import statistics
