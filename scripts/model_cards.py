@@ -1,4 +1,4 @@
-"""Write model_cards/ from what the benchmarks measured: a card for each model that recipes of this repository trained.
+"""Write model_cards/ from what the benchmarks measured: a card for each model that its recipes and studies trained.
 
     python scripts/model_cards.py            write
     python scripts/model_cards.py --check    change nothing; exit 1 where a card is out of date or its JSON is missing
@@ -35,12 +35,27 @@ MODELS = {  # folder of benchmarks/results, and name of its files without the se
     "wordnet-order": ("recipes", "hypernymy-wordnet"),
 }
 SAID = {"card_language": "en", "card_license": "apache-2.0"}  # what no run measures
+BASE = {"card_base_model": "distilbert/distilbert-base-cased"}
+RECOVERED = (
+    "The checkpoint behind `HF_CONTRASTIVE_CHECKPOINT` was the body of distilbert-base-cased recovered from an int8 "
+    "tagger, not the original weights."
+)
+DATA = {  # what the files are, by their names in recipes
+    "wiki_en.txt.gz": "sentences of English Wikipedia",
+    "triplets.tsv.gz": "SNLI and MultiNLI as triplets, in SimCSE's layout",
+    "novels.txt.gz": "English novels",
+    "brown.txt.gz": "the Brown corpus",
+    "WN18RR": "the knowledge graph WN18RR",
+    "FB15k-237": "the knowledge graph FB15k-237",
+    "wn30": "noun hypernyms of WordNet 3.0",
+}
 DISTILBERT = {"config": {"architectures": ["DistilBertModel"]}, "width": 768, "num_layers": 6}
 ABOUT = """\
-# Models that recipes of this repository trained
+# Models that recipes and studies of this repository trained
 
-Cards without weights: made by `python scripts/model_cards.py` from `benchmarks/results`, none by hand. Save the recipe
-of a card as recipe.yaml, and
+Cards without weights: made by `python scripts/model_cards.py` from `benchmarks/results`, none by hand. Some are of the
+recipes in [recipes/](../recipes), some of variants that a study trained for fewer steps; each card has its own recipe.
+Save it as recipe.yaml, and
 
 ```bash
 HF_CONTRASTIVE_DATA=FOLDER HF_CONTRASTIVE_CHECKPOINT=FOLDER hf-contrastive train recipe.yaml --output_dir runs/NAME
@@ -102,13 +117,15 @@ def _make(name: str, results: Path, target: Path) -> list[str]:
     source, files = MODELS[name]
     runs = read(results / source, files, name)
     for run in runs:
-        run["recipe"] |= {**SAID, "output_dir": f"runs/{name}"}
+        is_sentences = run["recipe"].get("task", "sentences") == "sentences"
+        run["recipe"] |= {**SAID, **(BASE if is_sentences else {}), "output_dir": f"runs/{name}"}
     with tempfile.TemporaryDirectory() as temporary:
         model = Path(temporary)
         _lay_out(model, runs[0]["recipe"])
         write_card(model, runs[0], runs[1:])
         (target / name).mkdir()
         card = (model / "README.md").read_text(encoding="utf-8").replace(PLACE, f"runs/{name}/final")
+        card = _with_origins(card, source, runs[0]["recipe"])
         (target / name / "README.md").write_text(card, encoding="utf-8")
         for picture in model.glob("*.png"):
             shutil.copy(picture, target / name)
@@ -118,6 +135,17 @@ def _make(name: str, results: Path, target: Path) -> list[str]:
     seconds = mean_sd([run["train_seconds"] for run in runs], 0)
     what = f"{row.score.name}, {row.score.label}"
     return [f"[{name}]({name}/README.md)", what, row.cell(), str(len(runs)), f"{runs[0]['steps']:,}", seconds]
+
+
+def _with_origins(card: str, source: str, recipe: dict[str, str]) -> str:
+    """The card with what stands behind the names of its files, and whether a recipe or a study trained the model."""
+    files = [part.rstrip("/").rpartition("/")[2] for part in recipe["train_data"].split(",")]
+    said = [f"{file} is {DATA[file]}." for file in files]
+    if recipe.get("task", "sentences") == "sentences":
+        said.append(RECOVERED)
+    if source.endswith("_study"):
+        said.append(f"A study of this repository trained it (`benchmarks/{source}.py`), with the settings below.")
+    return card.replace("\n## How to use it\n", "\n" + "\n".join(said) + "\n\n## How to use it\n", 1)
 
 
 def _lay_out(folder: Path, recipe: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""The model card of a finished run, made of its `results.json` and of the folder to publish, and nothing else."""
+"""The model card of a finished run, made of its `results.json` and of the folder to publish."""
 
 import json
 import statistics
@@ -248,7 +248,8 @@ def _seconds(values: Sequence[float]) -> str:
 
 def _hardware(results: dict[str, Any]) -> str:
     where, processes = results["environment"], results.get("processes", 1)
-    gpus = where.get("gpus") or []
+    on_cpu = str(settings(results["recipe"])["use_cpu"]).lower() == "true"
+    gpus = [] if on_cpu else where.get("gpus") or []
     machine = (
         " and ".join(dict.fromkeys(gpus))
         if gpus
@@ -258,11 +259,14 @@ def _hardware(results: dict[str, Any]) -> str:
 
 
 def _versions(where: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {where[name]}" for name in ("hf_contrastive", "torch", "transformers", "python"))
+    names = "hf_contrastive torch transformers datasets accelerate sentence-transformers peft python".split()
+    return ", ".join(f"{name} {where[name]}" for name in names if name in where)
 
 
 def _command(results: dict[str, Any]) -> str:
     processes = results.get("processes", 1)
     if processes == 1:
         return "hf-contrastive train recipe.yaml"
-    return f"accelerate launch --num_processes {processes} -m hf_contrastive.train recipe.yaml"
+    launch = results.get("launch") or {}
+    options = "".join(f" --{key} {value}" if value is not True else f" --{key}" for key, value in launch.items())
+    return f"accelerate launch --num_processes {processes}{options} -m hf_contrastive.train recipe.yaml"

@@ -1,14 +1,16 @@
-"""Which files of a model folder are published: those of the formats that are read, and no others."""
+"""Which files of a model folder are published: those of the formats that are read, the card and what it shows."""
 
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+
+from transformers.models.auto.tokenization_auto import tokenizer_class_from_name
 
 from hf_contrastive.arguments import is_hub_name
 from hf_contrastive.errors import CheckpointError
 from hf_contrastive.hub.usage import PLACE, is_adapter
-from hf_contrastive.hub.validate import check_private, front_matter, validate_card
+from hf_contrastive.hub.validate import check_private, front_matter, linked_files, validate_card
 from hf_contrastive.models.lora import ADAPTER_CONFIG
 
 # What must fit the weights: an earlier one of these beside newer weights would make another model of them.
@@ -41,7 +43,8 @@ _OF_NAMES = frozenset(
         "vocab.txt",
     }
 )
-_TEXT = (".json", ".md", ".txt", ".yaml", ".jinja", ".tsv")
+_PICTURES = frozenset({".gif", ".jpeg", ".jpg", ".png", ".svg", ".webp"})
+_TEXT = (".svg", ".json", ".md", ".txt", ".yaml", ".jinja", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -101,19 +104,50 @@ def model_files(folder: Path) -> ModelFiles:
         if (folder / name).exists():
             raise CheckpointError(f"{folder}: {name} makes it {what}; publish the folder final/ of the run")
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    published = tuple(name for name in found if is_published(name) and not (folder / name).is_symlink())
+    vocabulary = vocabulary_files(folder)
+    more = vocabulary | _pictures(folder)
+    published = tuple(
+        name for name in found if (is_published(name) or name in more) and not (folder / name).is_symlink()
+    )
     if not any(_WEIGHTS.fullmatch(name) for name in published):
         inner = "; did you mean its folder final/?" if (folder / "final").is_dir() else "; name a finished model"
         raise CheckpointError(f"{folder}: no model.safetensors in it{inner}")
     alone = is_adapter(folder)
     for name in published:
         path = folder / name
-        if path.suffix in _TEXT and path.name not in _OF_NAMES and not (alone and name == ADAPTER_CONFIG):
+        may_hold_paths = path.name in _OF_NAMES or name in vocabulary
+        if path.suffix in _TEXT and not may_hold_paths and not (alone and name == ADAPTER_CONFIG):
             check_private(path.read_text(encoding="utf-8"), name, folder)
     if "README.md" in published:
         validate_card((folder / "README.md").read_text(encoding="utf-8"), folder)
     base = _base_of_adapter(folder, "README.md" in published) if alone else None
     return ModelFiles(folder, published, tuple(name for name in found if name not in published), base)
+
+
+def vocabulary_files(folder: Path) -> set[str]:
+    """Names that the class of the folder's tokenizer gives its vocabulary, such as `bpe.codes`; they fit the weights.
+
+    Raises:
+        CheckpointError: `tokenizer_config.json` is not JSON.
+    """
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return set()
+    try:
+        name = json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class")
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not a JSON object ({error}); save the tokenizer again") from None
+    kind = tokenizer_class_from_name(name) if isinstance(name, str) else None
+    return set((getattr(kind, "vocab_files_names", None) or {}).values())
+
+
+def _pictures(folder: Path) -> set[str]:
+    """Names of pictures in the folder that the card shows or links."""
+    path = folder / "README.md"
+    if not path.is_file():
+        return set()
+    linked = {PurePosixPath(target) for target in linked_files(path.read_text(encoding="utf-8"))}
+    return {name.as_posix() for name in linked if name.suffix.lower() in _PICTURES and ".." not in name.parts}
 
 
 def _base_of_adapter(folder: Path, has_card: bool) -> str:

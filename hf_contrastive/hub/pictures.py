@@ -30,7 +30,8 @@ def draw_pictures(folder: Path, results: dict[str, Any]) -> dict[str, str]:
     chosen = [(entry["step"], entry[metric]) for entry in curve if metric in entry]
     if losses or chosen:
         _training(folder / TRAINING, losses, chosen, metric.removeprefix("eval_"))
-        drawn[TRAINING] = "Loss and validation figure over the steps of training"
+        shown = [*(["Loss"] if losses else []), *(["validation figure"] if chosen else [])]
+        drawn[TRAINING] = f"{' and '.join(shown).capitalize()} over the steps of training"
     path = [entry for entry in curve if "eval_dev_alignment" in entry]
     if path:
         _alignment(folder / ALIGNMENT, path, (results.get("before") or {}).get("dev"))

@@ -1,4 +1,4 @@
-"""Code that loads a published model, for its card: each block runs as it stands."""
+"""Code that loads a published model, for its card; `PLACE` in it stands for the model."""
 
 import json
 from dataclasses import dataclass

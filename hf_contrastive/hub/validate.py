@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 from huggingface_hub import ModelCard
@@ -46,10 +47,18 @@ def validate_card(content: str, folder: Path) -> None:
     for key in _WANTED:
         if not meta.get(key):
             raise CheckpointError(f"{where}: front matter has no {key}")
-    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", content):
-        if "://" not in picture and not (folder / picture).is_file():
+    for picture in linked_files(content, pictures=True):
+        if not (folder / picture).is_file():
             raise CheckpointError(f"{where}: shows {picture}, which is not there")
     check_private(content, "README.md", folder)
+
+
+def linked_files(content: str, pictures: bool = False) -> list[str]:
+    """What a card links by a path inside its folder, in Markdown or HTML; `pictures`: only what it shows."""
+    kinds = ("!", "src") if pictures else ("", "(?:src|href)")
+    found = re.findall(rf"{kinds[0]}\[[^\]]*\]\(<?([^)>\s]+)", content)
+    found += re.findall(rf"""{kinds[1]}=["']([^"']+)""", content)
+    return [unquote(target.partition("#")[0]) for target in found if "://" not in target]
 
 
 def check_private(content: str, name: str, folder: Path) -> None:

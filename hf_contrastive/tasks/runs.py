@@ -23,6 +23,7 @@ from hf_contrastive.training.checkpoints import (
 from hf_contrastive.training.distributed import world_size
 from hf_contrastive.training.figures_trainer import FiguresTrainer
 from hf_contrastive.training.hub import hub_name, open_hub_model, push_folder
+from hf_contrastive.training.launch import launch_options
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ def train_to_end(trainer: FiguresTrainer, resume: Path | None) -> dict[str, Any]
         "curve": [entry for entry in history if any(key.startswith("eval_") for key in entry)],
         "losses": thinned([[entry["step"], entry["loss"]] for entry in history if "loss" in entry]),
         "processes": world_size(),
+        "launch": launch_options(trainer.accelerator),
         "best_dev": trainer.state.best_metric,
         "best_step": trainer.state.best_global_step,
         "steps": trainer.state.global_step,

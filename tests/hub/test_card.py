@@ -64,7 +64,9 @@ def test_every_task_leaves_a_card_whose_code_runs_and_which_names_nothing_of_thi
     assert "contrastive-learning" in meta.tags and meta.eval_results
     for code in blocks(card, "python"):
         execute(code, folder)
-    assert f"![Loss and validation figure over the steps of training]({TRAINING})" in card
+    found = json.loads((runs[task] / "out/results.json").read_text(encoding="utf-8"))
+    shown = "Loss and validation figure" if found["losses"] else "Validation figure"
+    assert f"![{shown} over the steps of training]({TRAINING})" in card
     assert (folder / ALIGNMENT).is_file() == (task == "sentences")
     assert str(runs[task]) not in card and str(Path.home()) + "/" not in card and "/tmp" not in card
 
@@ -287,6 +289,26 @@ def test_without_matplotlib_there_are_no_pictures(runs: dict[str, Path], monkeyp
     assert not (final / TRAINING).exists() and "![" not in card_of(runs["words"])
     write_card(final, results)
     assert (final / TRAINING).is_file()
+
+
+def test_the_command_and_the_machine_are_those_of_the_run(folder: Path) -> None:
+    launch = {"use_fsdp": True, "fsdp_version": 2}
+    several = made_up({"use_cpu": "true"}, processes=4, launch=launch)
+    several["environment"] |= {"gpus": ["Some GPU"], "datasets": "4.1", "accelerate": "1.10", "peft": "0.17"}
+    card = write_card(folder, several).read_text(encoding="utf-8")
+    assert "accelerate launch --num_processes 4 --use_fsdp --fsdp_version 2 -m hf_contrastive.train" in card
+    assert "on Some CPU, 2 cores, 4 processes." in card and "Some GPU" not in card
+    assert "transformers 5, datasets 4.1, accelerate 1.10, peft 0.17, python 3." in card
+    several["recipe"]["use_cpu"] = "false"
+    assert "on Some GPU, 4 processes." in write_card(folder, several).read_text(encoding="utf-8")
+
+
+def test_a_picture_is_called_what_it_shows(folder: Path) -> None:
+    pytest.importorskip("matplotlib")
+    curve = [{"step": 1, "eval_mrr": 0.5}]
+    for losses, points, about in (([[1, 2.0]], [], "Loss"), ([], curve, "Validation figure")):
+        card = write_card(folder, made_up({}, losses=losses, curve=points)).read_text(encoding="utf-8")
+        assert f"![{about} over the steps of training]({TRAINING})" in card
 
 
 def test_a_finished_run_takes_other_words_for_its_card(runs: dict[str, Path]) -> None:
