@@ -22,7 +22,8 @@ from hf_contrastive.evaluation.sts import evaluate_pairs
 from hf_contrastive.look.measure import check_pairs, distinct_sentences, measure
 from hf_contrastive.look.subjects import find_subjects
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.models.loading import load_for_inference
+from hf_contrastive.models.loading import load_for_measuring
+from hf_contrastive.models.static_encoder import StaticEncoder
 
 OUTPUT = RESULTS / "geometry.json"
 OWN = "its own"  # the pooler that the model's files name
@@ -56,8 +57,8 @@ def main(
     ]
     missing = [key for key in keys if not is_there(results, key)]
 
-    def load(name: str) -> SentenceEncoder:
-        return load_for_inference(folders[name], pooler=of_names.get(name))
+    def load(name: str) -> SentenceEncoder | StaticEncoder:
+        return load_for_measuring(folders[name], pooler=of_names.get(name))
 
     for key in missing[1:]:  # a mistake in the last name must not wait until the first model is measured
         load(key["name"])

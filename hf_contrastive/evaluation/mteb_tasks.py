@@ -17,6 +17,7 @@ from xxhash import xxh3_64_hexdigest
 from hf_contrastive.errors import DataError, RecipeError, did_you_mean
 from hf_contrastive.evaluation.encoding import Encode
 from hf_contrastive.models import SentenceEncoder
+from hf_contrastive.models.static_encoder import StaticEncoder
 from hf_contrastive.retrieval.fingerprint import model_fingerprint
 
 logger = logging.getLogger(__name__)
@@ -119,8 +120,10 @@ def evaluate_mteb(
     return MTEBResult(scores, mteb.__version__)
 
 
-def mteb_revision(encoder: SentenceEncoder, bf16: bool = False) -> str:
+def mteb_revision(encoder: SentenceEncoder | StaticEncoder, bf16: bool = False) -> str:
     """What decides the vectors that are measured, in one word: another word, other results."""
+    if isinstance(encoder, StaticEncoder):
+        return xxh3_64_hexdigest(encoder.fingerprint().encode())
     parts = [model_fingerprint(encoder), encoder.eval_pooler, encoder.head_mode, encoder.max_length, bf16]
     return xxh3_64_hexdigest(json.dumps(parts).encode())
 

@@ -39,7 +39,8 @@ from hf_contrastive.look.measure import (
 from hf_contrastive.look.page import SUMMARY, summary_row, write_page
 from hf_contrastive.look.subjects import Subject, find_subjects, load_weights, run_encoder
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.models.loading import inference_device, load_for_inference
+from hf_contrastive.models.loading import inference_device, load_for_measuring
+from hf_contrastive.models.static_encoder import StaticEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -132,14 +133,14 @@ class _Options:
     bf16: bool
     device: str | None
 
-    def encode(self, encoder: SentenceEncoder) -> Encode:
+    def encode(self, encoder: SentenceEncoder | StaticEncoder) -> Encode:
         return partial(encoder.encode, batch_size=self.batch_size, bf16=self.bf16)
 
 
-def _load(subject: Subject, options: _Options) -> SentenceEncoder:
+def _load(subject: Subject, options: _Options) -> SentenceEncoder | StaticEncoder:
     """The published model, or that of the last checkpoint."""
     if subject.published is not None:
-        return load_for_inference(
+        return load_for_measuring(
             subject.published, pooler=options.pooler, max_length=options.max_length, device=options.device
         )
     encoder = _unpublished(subject, options)

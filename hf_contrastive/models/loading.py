@@ -5,6 +5,7 @@ import torch
 from hf_contrastive.arguments import POOLERS, one_of
 from hf_contrastive.errors import RecipeError
 from hf_contrastive.models.sentence_encoder import SentenceEncoder
+from hf_contrastive.models.static_encoder import StaticEncoder, is_static
 
 
 def load_for_inference(
@@ -33,6 +34,29 @@ def load_for_inference(
     encoder = SentenceEncoder.from_pretrained(model, pooler=pooler, max_length=max_length, revision=revision)
     encoder.check_positions(encoder.max_length)
     return encoder.to(where).eval()
+
+
+def load_for_measuring(
+    model: str,
+    *,
+    pooler: str | None = None,
+    max_length: int | None = None,
+    revision: str = "main",
+    device: str | None = None,
+) -> SentenceEncoder | StaticEncoder:
+    """As `load_for_inference`, or averaged static vectors where a folder of sentence-transformers' has those.
+
+    Raises:
+        RecipeError: beside those of `load_for_inference`, pooler or length of static vectors, which have neither.
+    """
+    if not is_static(model):
+        return load_for_inference(model, pooler=pooler, max_length=max_length, revision=revision, device=device)
+    for key, value in (("pooler", pooler), ("max_length", max_length)):
+        if value is not None:
+            raise RecipeError(
+                f"{key}: {model} has static vectors, whose mean over all of a text is taken; leave it out"
+            )
+    return StaticEncoder.from_pretrained(model).to(inference_device(device)).eval()
 
 
 def inference_device(device: str | None = None) -> torch.device:

@@ -27,7 +27,7 @@ from hf_contrastive.evaluation.sts import evaluate_pairs, evaluate_sts
 from hf_contrastive.evaluation.transfer import evaluate_transfer
 from hf_contrastive.files import write_json
 from hf_contrastive.models import SentenceEncoder
-from hf_contrastive.models.loading import load_for_inference
+from hf_contrastive.models.loading import load_for_measuring
 from hf_contrastive.retrieval.work import check_writable
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def evaluate_model(
     one_of("retrieval_index", retrieval_index, RETRIEVAL_INDEXES)
     retrieval = resolve_retrieval_folders(retrieval_data) if "retrieval" in tasks else None
     of_mteb = load_mteb_tasks(mteb) if mteb else []
-    encoder = load_for_inference(model, pooler=pooler, max_length=max_length, revision=revision, device=device)
+    encoder = load_for_measuring(model, pooler=pooler, max_length=max_length, revision=revision, device=device)
 
     def encode(sentences: list[str]) -> Tensor:
         return encoder.encode(sentences, batch_size=batch_size, bf16=bf16)
