@@ -13,7 +13,7 @@ from hf_contrastive.evaluation.environment import environment
 from hf_contrastive.evaluation.mteb_tasks import MTEBResult
 from hf_contrastive.evaluation.retrieval import RECALL_AT, RetrievalResult
 from hf_contrastive.evaluation.sts import STS_SHORT_NAMES, STSResult
-from hf_contrastive.evaluation.transfer import TransferResult
+from hf_contrastive.evaluation.transfer import TRANSFER_NOTE, TransferResult
 from hf_contrastive.evaluation.transfer_data import TRANSFER_SHORT_NAMES
 
 
@@ -71,6 +71,7 @@ def print_table(*results: EvaluationResults, console: Console | None = None) -> 
     if transfer:
         rows = [(name, {task: score.accuracy for task, score in r.scores.items()}, r.average) for name, r in transfer]
         console.print(_table("Transfer, accuracy x 100", TRANSFER_SHORT_NAMES, rows, set()))
+        console.print(TRANSFER_NOTE, highlight=False)
     found = [(result.name, result.retrieval) for result in results if result.retrieval is not None]
     if found:
         console.print(_retrieval_table(found))

@@ -36,6 +36,11 @@ from hf_contrastive.errors import DataError
 from hf_contrastive.evaluation.encoding import Encode, EncodedSentences
 from hf_contrastive.evaluation.transfer_data import TRANSFER_TASKS, Split, load_transfer_task
 
+TRANSFER_NOTE = (
+    "SentEval's tasks and splits under a classifier of our own: of MR, CR, SUBJ and MPQA one held-out tenth chooses "
+    "its L2 strength, not 10 inner folds; other L2 strengths; scaled vectors. Compare within this table, not with "
+    "published ones"
+)
 _FOLDS = 10
 _L2_STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # times ||w||^2 / 2, added to the mean loss
 

@@ -120,7 +120,7 @@ def _sentences(results: dict[str, Any], recipe: dict[str, str]) -> Iterator[Scor
             )
     for group, task, metric, label in (
         ("sts", "sentence-similarity", "spearman", "Spearman, cosine"),
-        ("transfer", "text-classification", "accuracy", "accuracy, logistic regression"),
+        ("transfer", "text-classification", "accuracy", "accuracy, logistic regression, not SentEval's protocol"),
         ("retrieval", "information-retrieval", "ndcg_at_10", "nDCG@10"),
     ):
         part = after.get(group) or {"scores": {}}

@@ -18,6 +18,7 @@ from hf_contrastive.evaluation import (
     print_table,
     save_json,
 )
+from hf_contrastive.hub.scores import scores
 
 SPEARMAN = [0.684, 0.8241, 0.7438, 0.8091, 0.7856, 0.7685, 0.7223]
 ACCURACY = [0.8118, 0.8646, 0.9445, 0.8888, 0.855, 0.898, 0.7443]
@@ -51,12 +52,18 @@ def test_the_table_is_that_of_the_papers():
     assert sts[1:] == ["68.40", "82.41", "74.38", "80.91", "78.56", "76.85", "72.23", "76.25"]
     assert cells(text, "MPQA")[0][1:] == ["MR", "CR", "SUBJ", "MPQA", "SST", "TREC", "MRPC", "Avg."]
     assert transfer[1:] == ["81.18", "86.46", "94.45", "88.88", "85.50", "89.80", "74.43", "85.81"]
-    assert "*" not in text
+    assert "*" not in text and "Compare within this table" in " ".join(text.split())
 
 
 def test_what_does_not_compare_is_marked():
     text = printed(results(comparable=False))
     assert "SICK-R*" in text and "Avg.*" in text and "not comparable with published numbers" in text
+
+
+def test_transfer_is_said_not_to_be_sentevals_own():
+    measured = {"recipe": {}, "after": {"transfer": {"scores": {"MR": {"accuracy": 0.8}}}}}
+    assert "Compare within this table" in printed(results())
+    assert ["not SentEval's protocol" in score.label for score in scores(measured)] == [True]
 
 
 def test_rows_share_a_table_whatever_tasks_they_have():
