@@ -24,7 +24,18 @@ from hf_contrastive.files import write_json
 from hf_contrastive.recipe import load_recipe
 
 SIMCSE = ROOT / "recipes" / "simcse"
-KEPT = ("before", "after", "best_dev", "best_step", "steps", "train_seconds", "recipe", "environment")
+KEPT = (
+    "before",
+    "after",
+    "curve",
+    "losses",
+    "best_dev",
+    "best_step",
+    "steps",
+    "train_seconds",
+    "recipe",
+    "environment",
+)
 COLUMNS: dict[str, tuple[str, ...]] = {
     "STS-B dev": ("dev", "dev_spearman"),
     "STS-B test": ("sts", "scores", "STSBenchmark", "spearman"),

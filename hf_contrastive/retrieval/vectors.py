@@ -15,6 +15,7 @@ from hf_contrastive.arguments import POOLERS, one_of
 from hf_contrastive.errors import CheckpointError, RecipeError
 from hf_contrastive.files import whole_file
 from hf_contrastive.models import SentenceEncoder
+from hf_contrastive.models.loading import inference_device
 from hf_contrastive.retrieval.work import Shards
 
 logger = logging.getLogger(__name__)
@@ -82,11 +83,7 @@ def check_model_options(pooler: str | None, max_length: int | None, device: str 
         one_of("pooler", pooler, POOLERS)
     if max_length is not None and max_length < 3:
         raise RecipeError(f"max_length: must be at least 3 tokens, got {max_length}")
-    if device is not None:
-        try:
-            torch.device(device)
-        except RuntimeError as error:
-            raise RecipeError(f"device: {device!r} is none; say cpu, cuda or cuda:1") from error
+    inference_device(device)
 
 
 def load_encoder(

@@ -201,7 +201,12 @@ def test_other_settings_and_other_data_are_refused_by_name(
         (["--output", "v.csv"], "neither a folder nor one of *.parquet, *.npy"),
         (["--output", "v.npy", "--dtype", "int8"], "unknown dtype 'int8'"),
         (["--output", "v.npy", "--batch-tokens", "0"], "batch_tokens: must be positive"),
-        (["--output", "v.npy", "--device", "gpu"], "device: 'gpu' is none"),
+        (["--output", "v.npy", "--device", "gpu"], "device: 'gpu' cannot be used"),
+        pytest.param(
+            ["--output", "v.npy", "--device", "cuda"],
+            "device: 'cuda' cannot be used",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has CUDA"),
+        ),
         (["--output", "v.npy", "--max-length", "500"], "more than the 128 positions"),
         (["--output", "v.npy", "--column", "a"], "no column 'a'"),
     ],

@@ -38,7 +38,7 @@ class Training:
             "train_seconds": 10.0 * seed,
             "not kept": str(folder),
         }
-        results |= dict.fromkeys(("best_dev", "best_step", "steps", "environment"), 1)
+        results |= dict.fromkeys(("curve", "losses", "best_dev", "best_step", "steps", "environment"), 1)
         (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
 
 
