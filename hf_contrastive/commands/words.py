@@ -63,7 +63,8 @@ def export(
     with errors_as_messages(OSError):
         vectors = load(model)
         vectors.save_word2vec(output, binary=is_binary(output))
-    Console().print(f"{output}: {len(vectors):,} words, {vectors.vectors.shape[1]} numbers each", highlight=False)
+    size = f"{len(vectors):,} words, {vectors.vectors.shape[1]} numbers each"
+    Console().print(f"{output}: {size}", highlight=False, soft_wrap=True)
 
 
 def load(model: str) -> "WordVectors":

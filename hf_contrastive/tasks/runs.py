@@ -127,6 +127,6 @@ def push(final: Path, args: TrainingArguments) -> None:
 def show_model(folder: Path, *lines: str) -> None:
     """Print where the model is, and the lines of Python that load it."""
     console = Console()
-    console.print(f"model: {folder}\n", highlight=False)
+    console.print(f"model: {folder}\n", highlight=False, soft_wrap=True)
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

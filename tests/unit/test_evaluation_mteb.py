@@ -197,7 +197,12 @@ def test_aggregates_are_run_part_by_part(checkpoint: Path, monkeypatch: pytest.M
 def test_stsb_equals_ours(checkpoint: Path, shared_data: Path) -> None:
     pairs = load_sts_pairs(shared_data / "sts/STSB-test.tsv")
     rows = list(zip(pairs.sentence1, pairs.sentence2, pairs.scores.tolist(), strict=True))
-    encode = SentenceEncoder.from_pretrained(checkpoint, pooler="avg").encode
+    encoder = SentenceEncoder.from_pretrained(checkpoint, pooler="avg")
+
+    def encode(texts: list[str]) -> torch.Tensor:
+        """Rounded: to a tiny vocabulary many sentences are alike, and the padding of a batch would rank them."""
+        return encoder.encode(texts).round(decimals=3)
+
     theirs = evaluate_mteb(encode, [local_sts(rows)], name="x", revision="1", progress=False)
     ours = evaluate_sts(encode, shared_data / "sts", ["STSBenchmark"], progress=False)
     found = theirs.scores["STSBenchmark"].main_score

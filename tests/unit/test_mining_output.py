@@ -108,7 +108,7 @@ def test_a_work_folder_of_other_settings_is_refused_by_the_key(tmp_path: Path) -
         ({"corpus_column": "b"}, "corpus_column: needs corpus"),
         ({"shard_size": 0}, "shard_size: must be positive"),
         ({"max_length": 2}, "max_length: must be at least 3"),
-        ({"device": "gpu"}, "device: 'gpu' is none"),
+        ({"device": "gpu"}, "device: 'gpu' cannot be used"),
     ],
     ids=str,
 )
