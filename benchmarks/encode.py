@@ -15,9 +15,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from harness import (
+    CHECKPOINT,
     RESULTS,
+    Checkpoint,
     Measurement,
     Results,
+    SentencesFile,
     model_name,
     one_gpu,
     plus_minus,
@@ -39,12 +42,8 @@ TARGET = 1.2  # ours over the peer, on CPU
 
 
 def main(
-    model: Annotated[str, typer.Option(envvar="HF_CONTRASTIVE_CHECKPOINT", help="Folder or Hub name.")] = (
-        "distilbert-base-cased"
-    ),
-    data: Annotated[
-        Path | None, typer.Option(help="Text file; default: ${HF_CONTRASTIVE_DATA}/sentences/wiki_en.txt.gz.")
-    ] = None,
+    model: Checkpoint = CHECKPOINT,
+    data: SentencesFile = None,
     rows: Annotated[int, typer.Option(min=0, help="Sentences, the first of the file; 0: all.")] = 8192,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 2,

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow.parquet as pq
 import typer
-from harness import RESULTS, Results, model_name, start, without_paths
+from harness import CHECKPOINT, RESULTS, Checkpoint, Results, SentencesFile, model_name, start, without_paths
 from rich.console import Console
 from sentence_training import default_data
 
@@ -34,12 +34,8 @@ LOOSE = 2e-2
 
 
 def main(
-    model: Annotated[str, typer.Option(envvar="HF_CONTRASTIVE_CHECKPOINT", help="Folder or Hub name.")] = (
-        "distilbert-base-cased"
-    ),
-    data: Annotated[
-        Path | None, typer.Option(help="Text file; default: ${HF_CONTRASTIVE_DATA}/sentences/wiki_en.txt.gz.")
-    ] = None,
+    model: Checkpoint = CHECKPOINT,
+    data: SentencesFile = None,
     rows: Annotated[int | None, typer.Option(min=3, help="Only the first rows; default: all.")] = None,
     max_length: Annotated[int, typer.Option(min=3, help="Tokens a sentence.")] = 128,
     shard_size: Annotated[int, typer.Option(min=1, help="Texts a shard.")] = SHARD,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,6 +24,13 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 
 Measurement = dict[str, Any]
+
+# Options that several benchmarks have.
+CHECKPOINT = "distilbert-base-cased"
+Checkpoint = Annotated[str, typer.Option(envvar="HF_CONTRASTIVE_CHECKPOINT", help="Folder or Hub name.")]
+SentencesFile = Annotated[
+    Path | None, typer.Option(help="Text file; default: ${HF_CONTRASTIVE_DATA}/sentences/wiki_en.txt.gz.")
+]
 
 
 def run_child(script: Path, arguments: Mapping[str, Any], variables: Mapping[str, str] | None = None) -> Measurement:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from harness import RESULTS, Measurement, Results, model_name, run_child, start, take_turns
+from harness import CHECKPOINT, RESULTS, Checkpoint, Measurement, Results, model_name, run_child, start, take_turns
 from rich.console import Console
 from rich.table import Table
 
@@ -19,9 +19,7 @@ WIDTH = 768
 
 
 def main(
-    model: Annotated[str, typer.Option(envvar="HF_CONTRASTIVE_CHECKPOINT", help="Folder or Hub name.")] = (
-        "distilbert-base-cased"
-    ),
+    model: Checkpoint = CHECKPOINT,
     batch_size: Annotated[int, typer.Option(min=2, help="Pairs in a batch; twice as many sentences.")] = 4096,
     max_length: Annotated[int, typer.Option(min=3, help="Tokens of every sentence.")] = 32,
     chunk_size: Annotated[int, typer.Option(min=1, help="Sentences encoded at a time.")] = 64,

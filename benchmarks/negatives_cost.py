@@ -12,9 +12,12 @@ from typing import Annotated, Any
 
 import typer
 from harness import (
+    CHECKPOINT,
     RESULTS,
+    Checkpoint,
     Measurement,
     Results,
+    SentencesFile,
     model_name,
     one_gpu,
     plus_minus,
@@ -48,12 +51,8 @@ def sources(batch_size: int) -> dict[str, list[Any]]:
 
 
 def main(
-    model: Annotated[str, typer.Option(envvar="HF_CONTRASTIVE_CHECKPOINT", help="Folder or Hub name.")] = (
-        "distilbert-base-cased"
-    ),
-    data: Annotated[
-        Path | None, typer.Option(help="Text file; default: ${HF_CONTRASTIVE_DATA}/sentences/wiki_en.txt.gz.")
-    ] = None,
+    model: Checkpoint = CHECKPOINT,
+    data: SentencesFile = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     batch_size: Annotated[int, typer.Option(min=4, help="Rows a step; a quarter of it is encoded anew.")] = 64,
     max_length: Annotated[int, typer.Option(min=3, help="Tokens a sentence.")] = 32,

@@ -13,9 +13,12 @@ from typing import Annotated, Any
 
 import typer
 from harness import (
+    CHECKPOINT,
     RESULTS,
+    Checkpoint,
     Measurement,
     Results,
+    SentencesFile,
     model_name,
     plus_minus,
     run_child,
@@ -37,12 +40,8 @@ CONTESTANTS = ("onnxruntime", "torch")
 
 
 def main(
-    model: Annotated[str, typer.Option(envvar="HF_CONTRASTIVE_CHECKPOINT", help="Folder or Hub name.")] = (
-        "distilbert-base-cased"
-    ),
-    data: Annotated[
-        Path | None, typer.Option(help="Text file; default: ${HF_CONTRASTIVE_DATA}/sentences/wiki_en.txt.gz.")
-    ] = None,
+    model: Checkpoint = CHECKPOINT,
+    data: SentencesFile = None,
     rows: Annotated[int, typer.Option(min=1, help="Sentences, the first of the file.")] = 2048,
     threads: Annotated[int, typer.Option(min=1, help="Of each.")] = 2,
     max_length: Annotated[int, typer.Option(min=3, help="Tokens a sentence.")] = 128,

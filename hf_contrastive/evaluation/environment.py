@@ -11,7 +11,7 @@ import transformers
 
 from hf_contrastive import __version__
 
-_OTHERS = ("datasets", "accelerate", "sentence-transformers", "peft")
+_OTHERS = ("datasets", "accelerate", "sentence_transformers", "peft")
 
 
 def environment() -> dict[str, Any]:
@@ -19,7 +19,7 @@ def environment() -> dict[str, Any]:
 
     Returns:
         `python`, `torch`, `transformers`, `hf_contrastive`: versions; `datasets`, `accelerate`,
-        `sentence-transformers`, `peft`: of what is installed of them. `platform`; `cpu`: name of the processor;
+        `sentence_transformers`, `peft`: of what is installed of them. `platform`; `cpu`: name of the processor;
         `cores`: those this process may use; `threads`: those torch uses; `gpus`: names, empty without any.
     """
     return {

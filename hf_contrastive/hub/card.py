@@ -259,7 +259,7 @@ def _hardware(results: dict[str, Any]) -> str:
 
 
 def _versions(where: dict[str, Any]) -> str:
-    names = "hf_contrastive torch transformers datasets accelerate sentence-transformers peft python".split()
+    names = "hf_contrastive torch transformers datasets accelerate sentence_transformers peft python".split()
     return ", ".join(f"{name} {where[name]}" for name in names if name in where)
 
 

@@ -55,13 +55,19 @@ class ModelFiles:
         folder: the model folder.
         published: names inside the folder and in the repository, sorted.
         left_out: names of everything else in it.
+        vocabulary: names of the tokenizer's own files, there or not.
         base_model: of adapters, its name on the Hub.
     """
 
     folder: Path
     published: tuple[str, ...]
     left_out: tuple[str, ...]
+    vocabulary: frozenset[str] = frozenset()
     base_model: str | None = None
+
+    def must_fit(self, name: str) -> bool:
+        """Whether a file of this name belongs to the weights, so that an earlier one is removed with them."""
+        return _FITTING.fullmatch(name) is not None or name in self.vocabulary
 
     def content(self, name: str, repo_id: str) -> Path | bytes:
         """What is uploaded of a file: the card with the repository's name in its code, adapters with the name of their
@@ -83,12 +89,7 @@ class ModelFiles:
 
 def is_published(name: str) -> bool:
     """Whether a file of this name is one that `publish` puts into a repository."""
-    return must_fit(name) or _ABOUT.fullmatch(name) is not None
-
-
-def must_fit(name: str) -> bool:
-    """Whether a file of this name belongs to the weights, so that an earlier one is removed with them."""
-    return _FITTING.fullmatch(name) is not None
+    return any(names.fullmatch(name) for names in (_FITTING, _ABOUT))
 
 
 def model_files(folder: Path) -> ModelFiles:
@@ -104,7 +105,7 @@ def model_files(folder: Path) -> ModelFiles:
         if (folder / name).exists():
             raise CheckpointError(f"{folder}: {name} makes it {what}; publish the folder final/ of the run")
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    vocabulary = vocabulary_files(folder)
+    vocabulary = _vocabulary_files(folder)
     more = vocabulary | _pictures(folder)
     published = tuple(
         name for name in found if (is_published(name) or name in more) and not (folder / name).is_symlink()
@@ -121,10 +122,11 @@ def model_files(folder: Path) -> ModelFiles:
     if "README.md" in published:
         validate_card((folder / "README.md").read_text(encoding="utf-8"), folder)
     base = _base_of_adapter(folder, "README.md" in published) if alone else None
-    return ModelFiles(folder, published, tuple(name for name in found if name not in published), base)
+    left_out = tuple(name for name in found if name not in published)
+    return ModelFiles(folder, published, left_out, vocabulary, base)
 
 
-def vocabulary_files(folder: Path) -> set[str]:
+def _vocabulary_files(folder: Path) -> frozenset[str]:
     """Names that the class of the folder's tokenizer gives its vocabulary, such as `bpe.codes`; they fit the weights.
 
     Raises:
@@ -132,13 +134,13 @@ def vocabulary_files(folder: Path) -> set[str]:
     """
     path = folder / "tokenizer_config.json"
     if not path.is_file():
-        return set()
+        return frozenset()
     try:
         name = json.loads(path.read_text(encoding="utf-8")).get("tokenizer_class")
     except (ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: not a JSON object ({error}); save the tokenizer again") from None
     kind = tokenizer_class_from_name(name) if isinstance(name, str) else None
-    return set((getattr(kind, "vocab_files_names", None) or {}).values())
+    return frozenset((getattr(kind, "vocab_files_names", None) or {}).values())
 
 
 def _pictures(folder: Path) -> set[str]:

@@ -14,7 +14,7 @@ from huggingface_hub import errors as hub
 from hf_contrastive import __version__
 from hf_contrastive.arguments import is_hub_name
 from hf_contrastive.errors import ContrastiveError
-from hf_contrastive.hub.files import ModelFiles, model_files, must_fit, vocabulary_files
+from hf_contrastive.hub.files import ModelFiles, model_files
 from hf_contrastive.hub.validate import TOKEN
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Published:
     Attributes:
         repo_id: owner and name.
         files: what was sent from the folder, as `ModelFiles`.
-        removed: files there that belong to weights and that the folder does not have, see `must_fit`.
+        removed: files there that belong to weights and that the folder does not have, see `ModelFiles.must_fit`.
         url: of the repository; `None` for a rehearsal.
         commit: its newest commit, the same as before where nothing had changed; `None` for a rehearsal.
     """
@@ -88,11 +88,8 @@ def publish(
         if branch != "main":
             api.create_branch(repo_id, branch=branch, exist_ok=True)
         info = api.model_info(repo_id, revision=branch)
-        vocabulary = vocabulary_files(folder)
         there = {sibling.rfilename for sibling in info.siblings or []}
-        removed = tuple(
-            sorted(name for name in there if (must_fit(name) or name in vocabulary) and name not in files.published)
-        )
+        removed = tuple(sorted(name for name in there if files.must_fit(name) and name not in files.published))
         operations: list[Any] = [CommitOperationDelete(name) for name in removed]
         operations += [CommitOperationAdd(name, files.content(name, repo_id)) for name in files.published]
         commit = api.create_commit(
