@@ -30,8 +30,8 @@ def set_verbosity(args: TrainingArguments) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse `RECIPE --key value ...` and train; what the user can mend is printed without a traceback."""
-    # Rows that are seldom looked up leave Adam's moments denormal, which costs Intel's processors fifteen times its
-    # step. Threads have this of the thread that starts them, so it comes first.
+    # Rows that are seldom looked up leave Adam's moments denormal, which slows Intel's processors down by a multiple.
+    # Threads have this of the thread that starts them, so it comes first.
     torch.set_flush_denormal(True)
     argv = list(sys.argv[1:] if argv is None else argv)
     path = argv.pop(0) if argv and not argv[0].startswith("--") else None

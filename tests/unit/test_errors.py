@@ -30,7 +30,7 @@ def test_nothing_is_near() -> None:
 
 
 def test_a_process_that_trains_has_no_denormal_numbers() -> None:
-    """They cost Intel's processors fifteen times Adam's step of a table whose rows are seldom looked up."""
+    """They slow Adam's step of a table whose rows are seldom looked up, on Intel's processors by a multiple."""
     torch.set_flush_denormal(False)
     tiny = torch.full((1,), 1e-40)
     assert (tiny * 1 != 0).all()
