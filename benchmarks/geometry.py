@@ -6,6 +6,7 @@ Measured as `hf-contrastive look` does, on STS-B dev, and STS-B test beside it. 
 model; models stand in figures and table in the order in which they were measured.
 """
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,7 +69,8 @@ def main(
         figures = measure(encode, dev, key["name"], key["model"], queries=()).to_dict()
         kept = {field: figures[field] for field in KEPT}
         kept["spectrum"] = [float(f"{value:.5g}") for value in kept["spectrum"]]
-        results.add({**key, **kept, "test_spearman": evaluate_pairs(encode, test)["spearman"]})
+        test_spearman = evaluate_pairs(encode, test)["spearman"]
+        results.add({**key, **kept, "test_spearman": test_spearman, "made_by": made_by(Path(folders[key["name"]]))})
     show(results.summary)
 
 
@@ -92,6 +94,16 @@ def published(models: dict[str, str]) -> dict[str, str]:
         if subject.published is None:
             raise CheckpointError(f"{subject.model}: is a run that has not ended; come back when it has a model")
     return {subject.label: str(subject.published) for subject in subjects}
+
+
+def made_by(folder: Path) -> str:
+    """How a model came about, as the run or the whitening that left it says; empty where neither did."""
+    fitted, trained = folder / "whitening.json", folder.parent / "results.json"
+    if fitted.is_file():
+        return f"whitening of {json.loads(fitted.read_text(encoding='utf-8'))['sentences']:,} sentences"
+    if folder.name == "final" and trained.is_file():
+        return f"{json.loads(trained.read_text(encoding='utf-8'))['steps']:,} steps"
+    return ""
 
 
 def is_there(results: Results, key: dict[str, Any]) -> bool:

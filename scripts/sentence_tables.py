@@ -147,9 +147,10 @@ def geometry_table(results: Runs) -> str:
     for name, made in result["summary"].items():
         scores = [f"{100 * made[key]:.2f}" for key in ("spearman", "test_spearman")]
         others = [f"{made[key]:.2f}" for key in ("alignment", "uniformity", "mean_cosine")]
-        rows.append([name, *scores, *others, f"{made['effective_rank']:.0f} of {made['dimension']}"])
+        rank = f"{made['effective_rank']:.0f} of {made['dimension']}"
+        rows.append([name, made["made_by"], *scores, *others, rank])
     settings = result["settings"]
-    header = ["", "STS-B dev", "STS-B", "alignment", "uniformity", "mean cosine", "effective rank"]
+    header = ["", "made by", "STS-B dev", "STS-B", "alignment", "uniformity", "mean cosine", "effective rank"]
     return markdown(header, rows) + (
         f"\nSpearman x 100; all else on the {settings['sentences']:,} sentences of STS-B dev; encoded in "
         f"{'bfloat16' if settings['bf16'] else 'float32'}. {machine(result['environment'])}.\n"

@@ -75,10 +75,16 @@ def test_a_run_is_measured_by_its_final_model(models: dict[str, Path], tmp_path:
     output = tmp_path / "geometry.json"
     run(output, f"run={folder / 'out'}")
     made = run(output, f"run={folder / 'out' / 'final'}")
-    assert [one["name"] for one in made["measurements"]] == ["run"]
+    assert [(one["name"], one["made_by"]) for one in made["measurements"]] == [("run", "4 steps")]
     (folder / "out" / "final" / "config.json").unlink()
     with pytest.raises(CheckpointError, match="is a run that has not ended"):
         run(output, f"unfinished={folder / 'out'}")
+
+
+def test_a_whitening_says_what_it_was_fitted_on(tmp_path: Path) -> None:
+    (tmp_path / "whitening.json").write_text('{"sentences": 2500}', encoding="utf-8")
+    assert geometry.made_by(tmp_path) == "whitening of 2,500 sentences"
+    assert geometry.made_by(tmp_path / "elsewhere") == ""
 
 
 def test_what_cannot_be_measured_is_refused_before_anything_is(
