@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from curve_figures import draw, graph_curves, pyplot, words_curves
-from made_up_results import GRAPH_COSTS, KG_STUDY, WORDS
+from made_up_graphs import GRAPH_COSTS, KG_STUDY
+from made_up_words import WORDS
 
 
 def test_a_curve_is_the_mean_of_what_all_runs_measured() -> None:

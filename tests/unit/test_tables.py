@@ -7,7 +7,9 @@ import ablation_tables
 import ablations
 import made_up_ablations
 import made_up_encoding
+import made_up_graphs
 import made_up_results
+import made_up_words
 import pytest
 import sentence_tables
 import tables
@@ -15,8 +17,9 @@ from made_up_results import ENVIRONMENT, MACHINE, MEMORY_TABLE, SPEED, SPEED_TAB
 from table_cells import machines
 
 ROOT = Path(__file__).parents[2]
-FILES = made_up_results.FILES | made_up_ablations.FILES | made_up_encoding.FILES
-EXPECTED = made_up_results.EXPECTED | made_up_ablations.EXPECTED | made_up_encoding.EXPECTED
+MADE_UP = (made_up_results, made_up_ablations, made_up_encoding, made_up_words, made_up_graphs)
+FILES = {name: made for module in MADE_UP for name, made in module.FILES.items()}
+EXPECTED = {name: table for module in MADE_UP for name, table in module.EXPECTED.items()}
 
 
 def block(name: str, table: str = "") -> str:
